@@ -1,0 +1,195 @@
+"""Members: who they are, what tier they hold, what they agreed to; and the one topic with personal data."""
+
+from datetime import date
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta, Struct, field
+
+from shared.events.base import Event
+from shared.events.fields import (
+    MAX_ADDRESS,
+    MAX_TAGS,
+    Bigint,
+    Code,
+    Country,
+    Identifier,
+    Instant,
+    MemberId,
+    Positive,
+    Sentence,
+    Source,
+    Title,
+    says,
+)
+
+Channel = Annotated[Code, says("The channel, such as `email`.")]
+Purpose = Annotated[Code, says("What the consent is for, such as `marketing`.")]
+Tags = Annotated[list[Code], Meta(max_length=MAX_TAGS)]
+
+
+class MemberCreated(Event, type="member.created", topic="members", key="member_id"):
+    """A customer was seen for the first time and became a member.
+
+    Stated by: members.
+    Heard by: points, campaigns, messaging, analytics.
+    """
+
+    member_id: MemberId
+    source: Source
+    external_id: Annotated[Identifier, says("The customer, as the source names them.")]
+    created_at: Annotated[Instant, says("When the member joined.")]
+
+
+class MemberTierUpgraded(Event, type="member.tier_upgraded", topic="members", key="member_id"):
+    """A member reached a higher tier.
+
+    Stated by: members.
+    Heard by: points, messaging, analytics.
+    """
+
+    member_id: MemberId
+    from_tier: Annotated[Code | None, says("The tier before; none for the first.")] = None
+    to_tier: Annotated[Code, says("The tier from now on.")]
+    changed_at: Annotated[Instant, says("When the tier changed.")]
+    reason: Annotated[Sentence, says("What decided it, such as `spend`.")]
+    window_spend_minor: Annotated[
+        Bigint | None, says("Spend in the qualifying window at that time, in minor units.")
+    ] = None
+
+
+class MemberTierDowngraded(Event, type="member.tier_downgraded", topic="members", key="member_id"):
+    """A member fell to a lower tier, or to none.
+
+    Stated by: members.
+    Heard by: points, messaging, analytics.
+    """
+
+    member_id: MemberId
+    from_tier: Annotated[Code | None, says("The tier before.")] = None
+    to_tier: Annotated[Code | None, says("The tier from now on; none if the member holds no tier.")] = None
+    changed_at: Annotated[Instant, says("When the tier changed.")]
+    reason: Annotated[Sentence, says("What decided it, such as `refund`.")]
+    window_spend_minor: Annotated[
+        Bigint | None, says("Spend in the qualifying window at that time, in minor units.")
+    ] = None
+
+
+class MemberTagged(Event, type="member.tagged", topic="members", key="member_id"):
+    """A member was given tags.
+
+    Stated by: members.
+    Heard by: campaigns, messaging, analytics.
+    """
+
+    member_id: MemberId
+    tags: Annotated[Tags, says("The tags that the member did not have before.")]
+    tag_source: Annotated[Identifier, says("Who tagged: a person's key, a segment, a rule.")]
+    expires_at: Annotated[Instant | None, says("When the tags fall off by themselves.")] = None
+    at: Annotated[Instant, says("When the tags were given.")]
+
+
+class MemberUntagged(Event, type="member.untagged", topic="members", key="member_id"):
+    """A member lost tags.
+
+    Stated by: members.
+    Heard by: campaigns, messaging, analytics.
+    """
+
+    member_id: MemberId
+    tags: Annotated[Tags, says("The tags that the member no longer has.")]
+    tag_source: Annotated[Identifier, says("Who took them: a person's key, a segment, a rule.")]
+    at: Annotated[Instant, says("When the tags were taken.")]
+
+
+class MemberConsentChanged(Event, type="member.consent_changed", topic="members", key="member_id"):
+    """The consent of record of a member for a channel and a purpose changed.
+
+    Stated by: members.
+    Heard by: messaging, analytics.
+    """
+
+    member_id: MemberId
+    channel: Channel
+    purpose: Purpose
+    granted: Annotated[bool, says("Whether the member agrees now.")]
+    wording_hash: Annotated[Identifier | None, says("Hash of the words that the member agreed to.")] = None
+    source: Annotated[Code, says("Where it was said, such as `checkout` or `unsubscribe`.")]
+    changed_at: Annotated[Instant, says("When it was said.")]
+
+
+class MemberMerged(Event, type="member.merged", topic="members", key="surviving_id"):
+    """Two members turned out to be one person; the merged id stays an alias of the surviving one.
+
+    Stated by: members.
+    Heard by: points, campaigns, messaging, analytics.
+    """
+
+    surviving_id: Annotated[UUID, says("The member that stays.")]
+    merged_id: Annotated[UUID, says("The member that became an alias.")]
+    merged_at: Annotated[Instant, says("When they were merged.")]
+
+
+class MemberErased(Event, type="member.erased", topic="members", key="member_id"):
+    """A member's personal data is gone; the id stays, so that the books stay balanced.
+
+    Stated by: members.
+    Heard by: points, campaigns, messaging, analytics.
+    """
+
+    member_id: MemberId
+    erased_at: Annotated[Instant, says("When the data was erased.")]
+
+
+class ContactPoint(Struct, frozen=True, kw_only=True):
+    """An address at which a member can be reached."""
+
+    channel: Channel
+    address: Annotated[str, Meta(min_length=1, max_length=MAX_ADDRESS), says("The address on the channel.")]
+    verified: Annotated[bool, says("Whether the member proved that it is theirs.")] = False
+
+
+class Consent(Struct, frozen=True, kw_only=True):
+    """What a member said about being written to on a channel for a purpose."""
+
+    channel: Channel
+    purpose: Purpose
+    granted: Annotated[bool, says("Whether the member agrees.")]
+    changed_at: Annotated[Instant, says("When the member last said so.")]
+
+
+class MemberProfile(Event, type="member.profile", topic="member-profiles", key="member_id"):
+    """The whole profile of a member as it is now; it replaces every earlier one.
+
+    Stated by: members.
+    Heard by: messaging.
+    """
+
+    member_id: MemberId
+    display_name: Annotated[Title | None, says("How to address the member.")] = None
+    locale: Annotated[Code | None, says("BCP 47 language tag, such as `pt-BR`.")] = None
+    time_zone: Annotated[Code | None, says("IANA time zone, such as `Asia/Shanghai`.")] = None
+    country: Annotated[Country | None, says("Country that the member lives in.")] = None
+    birthday: Annotated[date | None, says("Date of birth.")] = None
+    tier: Annotated[Code | None, says("The tier that the member holds.")] = None
+    tags: Annotated[Tags, says("All tags of the member.")] = field(default_factory=list)
+    contact_points: Annotated[
+        list[ContactPoint], Meta(max_length=MAX_TAGS), says("All addresses of the member.")
+    ] = field(default_factory=list)
+    consents: Annotated[list[Consent], Meta(max_length=MAX_TAGS), says("All that the member said.")] = field(
+        default_factory=list
+    )
+    updated_at: Annotated[Instant, says("When the profile last changed.")]
+    revision: Annotated[Positive, says("Grows with every change; a lower one is old news.")]
+
+
+class MemberProfileErased(
+    Event, type="member.profile_erased", topic="member-profiles", key="member_id", tombstone=True
+):
+    """The profile of a member is erased; the record has no value, so compaction removes what came before.
+
+    Stated by: members.
+    Heard by: messaging.
+    """
+
+    member_id: MemberId

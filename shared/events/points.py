@@ -1,0 +1,118 @@
+"""Movements of points in the ledger, and the rewards granted for them."""
+
+from typing import Annotated
+from uuid import UUID
+
+from shared.events.base import Event
+from shared.events.fields import (
+    Bigint,
+    Code,
+    Currency,
+    Identifier,
+    Instant,
+    MemberId,
+    Natural,
+    Positive,
+    Sentence,
+    says,
+)
+
+EntryId = Annotated[UUID, says("The ledger entry.")]
+AboutOrder = Annotated[UUID | None, says("The order that it is about.")]
+Balance = Annotated[
+    Bigint, says("Available points of the member after the entry; negative if the policy allows debt.")
+]
+RedemptionId = Annotated[UUID, says("The redemption.")]
+RewardId = Annotated[UUID, says("The reward in the catalogue.")]
+RewardKind = Annotated[Code, says("What the reward is: `coupon`, `free_shipping`, `tier_upgrade`, `goods`…")]
+
+
+class PointsEarned(Event, type="points.earned", topic="points", key="member_id"):
+    """A member earned points and a lot was opened for them.
+
+    Stated by: points.
+    Heard by: members, messaging, analytics.
+    """
+
+    member_id: MemberId
+    entry_id: EntryId
+    order_id: AboutOrder = None
+    points: Annotated[Natural, says("Points earned.")]
+    expires_at: Annotated[Instant | None, says("When what is left of the lot expires; none is never.")] = None
+    matures_at: Annotated[Instant | None, says("When the points can be spent; none is at once.")] = None
+    uncapped_points: Annotated[
+        Natural | None, says("What the rule gave before a cap cut it; none if no cap did.")
+    ] = None
+    reason: Annotated[Sentence, says("Why the points were given.")]
+    rule_version: Annotated[Natural, says("Version of the rules that decided.")]
+    earned_at: Annotated[Instant, says("When the points were earned, by the order's own time.")]
+    order_currency: Annotated[Currency | None, says("Currency of the order.")] = None
+    balance_points: Balance
+
+
+class PointsClawedBack(Event, type="points.clawed_back", topic="points", key="member_id"):
+    """Points that a refunded order had earned were taken back.
+
+    Stated by: points.
+    Heard by: members, messaging, analytics.
+    """
+
+    member_id: MemberId
+    entry_id: EntryId
+    order_id: Annotated[UUID, says("The refunded order.")]
+    refund_id: Annotated[Identifier, says("The refund, as the source names it.")]
+    points: Annotated[Natural, says("Points taken back.")]
+    debt_points: Annotated[Natural, says("Part of them that the member no longer had and now owes.")] = 0
+    clawed_back_at: Annotated[Instant, says("When they were taken back.")]
+    balance_points: Balance
+
+
+class PointsRedeemed(Event, type="points.redeemed", topic="points", key="member_id"):
+    """A member spent points on a reward.
+
+    Stated by: points.
+    Heard by: members, messaging, analytics.
+    """
+
+    member_id: MemberId
+    redemption_id: RedemptionId
+    reward_id: RewardId
+    reward_kind: RewardKind
+    points: Annotated[Natural, says("Points spent.")]
+    order_id: AboutOrder = None
+    redeemed_at: Annotated[Instant, says("When they were spent.")]
+    balance_points: Balance
+
+
+class PointsExpired(Event, type="points.expired", topic="points", key="member_id"):
+    """Lots of a member passed their date and what was left of them is gone.
+
+    Stated by: points.
+    Heard by: members, messaging, analytics.
+    """
+
+    member_id: MemberId
+    entry_id: EntryId
+    points: Annotated[Natural, says("Points that expired.")]
+    lots: Annotated[Positive, says("How many lots they were in.")]
+    expired_at: Annotated[Instant, says("When they expired.")]
+    balance_points: Balance
+
+
+class RewardGranted(Event, type="reward.granted", topic="points", key="member_id"):
+    """A redemption went through: whoever delivers the reward should now do so.
+
+    Stated by: points.
+    Heard by: members, campaigns, messaging, analytics.
+    """
+
+    member_id: MemberId
+    redemption_id: RedemptionId
+    reward_id: RewardId
+    reward_kind: RewardKind
+    reference: Annotated[
+        Identifier | None, says("What to deliver, such as the promotion that a coupon is issued of.")
+    ] = None
+    cost_minor: Annotated[Natural | None, says("What the reward costs the seller, in minor units.")] = None
+    currency: Annotated[Currency | None, says("Currency of the cost.")] = None
+    granted_at: Annotated[Instant, says("When the reward was granted.")]
