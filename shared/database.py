@@ -1,0 +1,154 @@
+"""The service's own PostgreSQL: engine, transactions, the declarative base, and what counts as an outage.
+
+The edge (HTTP route, consumer loop, job runner) opens a transaction and so commits it; operations and
+repositories only ever receive the session.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from sqlalchemy import MetaData, text
+from sqlalchemy import exc as sa_exc
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+__all__ = ["Database", "is_outage", "is_transient", "new_metadata", "service_base"]
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+# SQLSTATE classes after which the same statement may well succeed on another try: the server went away,
+# is starting or stopping, ran out of something, or had to sacrifice this transaction for another one.
+OUTAGE_SQLSTATE_CLASSES = ("08", "53", "57P", "58")
+TRANSIENT_SQLSTATES = ("40001", "40P01", "55P03")
+
+
+class Database:
+    """One service's connection pool and its only way to begin a transaction.
+
+    `url` is a libpq-style address (`postgresql://…`); `pool_size` is a number of connections, the hard
+    upper bound for this process; `pool_timeout_seconds` bounds the wait for a free one.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10, pool_timeout_seconds: float = 10.0) -> None:
+        self.url = url
+        self.engine = create_async_engine(
+            make_url(url).set(drivername="postgresql+asyncpg"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=pool_timeout_seconds,
+            connect_args={
+                "server_settings": {"timezone": "UTC", "jit": "off"},
+                "timeout": 10,
+                "command_timeout": 120,
+            },
+        )
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+        self._readers = async_sessionmaker(
+            self.engine.execution_options(postgresql_readonly=True), expire_on_commit=False, autoflush=False
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """Yield a session whose work is committed on a clean exit and rolled back on an exception."""
+        async with self._sessions() as session, session.begin():
+            yield session
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """Yield a session for reading only: PostgreSQL refuses a write in it."""
+        async with self._readers() as session, session.begin():
+            yield session
+
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[asyncpg.Connection]:
+        """Yield a connection outside the pool, for session-level locks and `LISTEN`."""
+        url = make_url(self.url).set(drivername="postgresql")
+        connection = await asyncpg.connect(
+            url.render_as_string(hide_password=False),
+            timeout=10,
+            command_timeout=120,
+            server_settings={"timezone": "UTC", "jit": "off"},
+        )
+        try:
+            yield connection
+        finally:
+            # A graceful close would wait for a server that may be gone.
+            connection.terminate()
+
+    async def ping(self) -> bool:
+        """Say whether the database answers a query."""
+        try:
+            async with self.engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        except Exception as error:
+            if is_outage(error):
+                return False
+            raise
+        return True
+
+    async def close(self) -> None:
+        """Close every pooled connection."""
+        await self.engine.dispose()
+
+
+def new_metadata() -> MetaData:
+    """Return metadata whose constraints are all named, so that migrations can speak of them."""
+    return MetaData(naming_convention=NAMING_CONVENTION)
+
+
+def service_base() -> type[DeclarativeBase]:
+    """Return a declarative base for one service, carrying the tables every service has."""
+    # Imported here because those modules use this one.
+    from shared.platform_tables import add_platform_tables
+
+    class Base(DeclarativeBase):
+        metadata = new_metadata()
+
+    add_platform_tables(Base.metadata)
+    return Base
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error, what the driver wrapper holds inside it, and its causes."""
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        current = pending.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        pending += [getattr(current, "orig", None), current.__cause__]
+        if isinstance(current, BaseExceptionGroup):
+            pending += current.exceptions
+
+
+def is_outage(error: BaseException) -> bool:
+    """Say whether the error means "the database or bus is away", not "this work is wrong".
+
+    An outage is never a bad message: whoever meets one backs off and tries the same work again.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, OSError | TimeoutError | sa_exc.TimeoutError):
+            return True
+        # The driver's interface errors speak of the connection, except those about a bad argument.
+        if isinstance(cause, asyncpg.InterfaceError) and not isinstance(cause, ValueError):
+            return True
+        if isinstance(cause, sa_exc.DBAPIError) and cause.connection_invalidated:
+            return True
+        if str(getattr(cause, "sqlstate", None) or "").startswith(OUTAGE_SQLSTATE_CLASSES):
+            return True
+    return False
+
+
+def is_transient(error: BaseException) -> bool:
+    """Say whether PostgreSQL sacrificed this transaction (deadlock, serialisation, lock timeout)."""
+    return any(getattr(cause, "sqlstate", None) in TRANSIENT_SQLSTATES for cause in _causes(error))

@@ -1,0 +1,281 @@
+"""The HTTP edge: where a request becomes a transaction, and where that transaction commits.
+
+`TransactionalRoute` serves every ordinary route. It begins a transaction, claims the `Idempotency-Key`,
+runs the route, keeps its answer beside its effect and commits; only then is the answer sent. A refusal
+rolls everything back. `?dry_run=true` runs the same code and rolls back as well.
+
+Hot single-item routes go through `Desk`, which does the same for a group of requests at once.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Depends, Query, Request, Response
+from fastapi.routing import APIRoute
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared import idempotency, metrics
+from shared.auth import Caller
+from shared.database import Database
+from shared.group_commit import GroupCommit
+from shared.idempotency import Answer, Claim
+from shared.problems import BadRequest, IdempotencyConflict, Refusal
+from shared.settings import ServiceSettings
+
+__all__ = ["Desk", "DryRun", "Platform", "Transaction", "TransactionalRoute", "platform"]
+
+C = TypeVar("C")
+R = TypeVar("R")
+
+READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+REPLAYED = {"Idempotency-Replayed": "true"}
+
+DryRun = Annotated[
+    bool, Query(description="Decide and answer as usual, then roll everything back: nothing changes.")
+]
+
+
+class InvalidIdempotencyKey(BadRequest):
+    """An Idempotency-Key has 1 to 255 printable ASCII characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What a running service hands to its edge; kept in `app.state.platform`."""
+
+    settings: ServiceSettings
+    database: Database
+    authenticate: Callable[[Request], Awaitable[Caller]]
+    desks: dict[str, "Desk[Any, Any]"]
+
+
+def platform(request: Request) -> Platform:
+    """Return the platform of the service that answers this request."""
+    found: Platform = request.app.state.platform
+    return found
+
+
+class _RollBack(Exception):  # noqa: N818 - a signal, not an error
+    """Leaves the transaction of a dry run."""
+
+
+def _wants_dry_run(request: Request) -> bool:
+    return request.query_params.get("dry_run", "").lower() in ("1", "true", "yes", "on")
+
+
+async def _claim_of(request: Request) -> Claim | None:
+    """Return the idempotency claim of a request, or None if it has no key."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not (1 <= len(key) <= idempotency.MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
+        raise InvalidIdempotencyKey
+    caller = await platform(request).authenticate(request)
+    return idempotency.claim_of(
+        caller=caller.key_id,
+        method=request.method,
+        path=request.url.path,
+        query=request.url.query,
+        key=key,
+        body=await request.body(),
+    )
+
+
+class TransactionalRoute(APIRoute):
+    """A route whose whole work is one transaction, committed before its answer is sent."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            database = platform(request).database
+            if request.method in READING_METHODS:
+                async with database.reading() as session:
+                    request.state.session = session
+                    return await answer(request)
+            return await _commit(request, database, answer)
+
+        return handle
+
+
+async def _commit(
+    request: Request, database: Database, answer: Callable[[Request], Coroutine[Any, Any, Response]]
+) -> Response:
+    claim = None if _wants_dry_run(request) else await _claim_of(request)
+    response: Response | None = None
+    try:
+        async with database.transaction() as session:
+            request.state.session = session
+            if claim is not None:
+                (known,) = await idempotency.claim(session, [claim])
+                if known is not None:
+                    return _known(known)
+            response = await answer(request)
+            if _wants_dry_run(request):
+                raise _RollBack
+            if response.status_code >= 400:
+                # A problem that was answered instead of raised has no effect either.
+                raise _RollBack
+            if claim is not None:
+                stored = Answer(response.status_code, bytes(response.body))
+                await idempotency.store(session, [(claim, stored)])
+                metrics.IDEMPOTENCY.labels("first").inc()
+    except _RollBack:
+        assert response is not None
+        if _wants_dry_run(request):
+            response.headers["Dry-Run"] = "true"
+    assert response is not None
+    return response
+
+
+def _known(known: Answer | Refusal) -> Response:
+    """Answer a request whose key was used before: again as the first time, or with a refusal."""
+    if isinstance(known, Refusal):
+        metrics.IDEMPOTENCY.labels("conflict").inc()
+        raise known
+    metrics.IDEMPOTENCY.labels("replayed").inc()
+    return Response(known.body, status_code=known.status, headers=REPLAYED, media_type="application/json")
+
+
+async def _session(request: Request) -> AsyncSession:
+    session: AsyncSession = request.state.session
+    return session
+
+
+Transaction = Annotated[AsyncSession, Depends(_session)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Submission(Generic[C]):
+    command: C
+    claim: Claim | None
+
+
+class Desk(Generic[C, R]):
+    """A group-committed operation behind a hot route, with idempotency for every command.
+
+    `operation` takes a session and commands and returns one result or `Refusal` per command; `encode` turns
+    a result into the JSON body of a `status` answer. Routes that use a desk are plain routes:
+
+        @router.post("/v1/redemptions")
+        async def redeem(request: Request, body: RedeemRequest, caller: ...) -> Response:
+            return await desk(request, "redeem").answer(request, body.command())
+    """
+
+    def __init__(
+        self,
+        name: str,
+        operation: Callable[[AsyncSession, Sequence[C]], Awaitable[Sequence[R | Refusal]]],
+        encode: Callable[[R], bytes],
+        *,
+        status: int = 200,
+    ) -> None:
+        self.name = name
+        self._operation = operation
+        self._encode = encode
+        self._status = status
+        self._database: Database | None = None
+        self._group: GroupCommit[_Submission[C], Response] | None = None
+
+    def open(self, database: Database, *, max_batch: int, max_queue: int) -> None:
+        """Begin to take commands; called when the service starts."""
+        self._database = database
+        self._group = GroupCommit(self._execute, name=self.name, max_batch=max_batch, max_queue=max_queue)
+
+    async def close(self) -> None:
+        """Answer everything that was taken."""
+        if self._group is not None:
+            await self._group.close()
+
+    async def answer(self, request: Request, command: C) -> Response:
+        """Run one command in the next batch and return its answer; raise its refusal."""
+        if _wants_dry_run(request):
+            return await self._rehearse(command)
+        assert self._group is not None
+        return await self._group.submit(_Submission(command, await _claim_of(request)))
+
+    async def _rehearse(self, command: C) -> Response:
+        assert self._database is not None
+        response = None
+        try:
+            async with self._database.transaction() as session:
+                (result,) = await self._operation(session, [command])
+                if isinstance(result, Refusal):
+                    raise result
+                response = self._response(result)
+                response.headers["Dry-Run"] = "true"
+                raise _RollBack
+        except _RollBack:
+            assert response is not None
+            return response
+
+    async def _execute(self, submissions: Sequence[_Submission[C]]) -> list[Response | Refusal]:
+        assert self._database is not None
+        answers: dict[int, Response | Refusal] = {}
+        # All rounds share one transaction: if it fails, nothing of it has happened and it can be run again.
+        async with self._database.transaction() as session:
+            for indexes in _rounds(submissions):
+                done = await self._run(session, [submissions[index] for index in indexes])
+                answers.update(zip(indexes, done, strict=True))
+        return [answers[index] for index in range(len(submissions))]
+
+    async def _run(
+        self, session: AsyncSession, submissions: Sequence[_Submission[C]]
+    ) -> list[Response | Refusal]:
+        """Claim keys, run the new commands as one batch, keep their answers, give back refused keys."""
+        answers: list[Response | Refusal] = []
+        claimed = [item.claim for item in submissions if item.claim is not None]
+        known = dict(zip(claimed, await idempotency.claim(session, claimed), strict=True)) if claimed else {}
+        new = [item for item in submissions if item.claim is None or known[item.claim] is None]
+        results = iter(await self._operation(session, [item.command for item in new]) if new else [])
+        kept: list[tuple[Claim, Answer]] = []
+        refused: list[Claim] = []
+        for item in submissions:
+            earlier = known.get(item.claim) if item.claim is not None else None
+            if earlier is not None:
+                answers.append(_replay(earlier))
+                continue
+            result = next(results)
+            if isinstance(result, Refusal):
+                answers.append(result)
+                refused += [item.claim] if item.claim is not None else []
+                continue
+            response = self._response(result)
+            answers.append(response)
+            if item.claim is not None:
+                kept.append((item.claim, Answer(self._status, bytes(response.body))))
+        await idempotency.store(session, kept)
+        await idempotency.release(session, refused)
+        return answers
+
+    def _response(self, result: R) -> Response:
+        return Response(self._encode(result), status_code=self._status, media_type="application/json")
+
+
+def _rounds(submissions: Sequence[_Submission[Any]]) -> list[list[int]]:
+    """Spread requests that share a key over rounds, so that a twin finds what its elder left behind."""
+    rounds: list[list[int]] = []
+    met: dict[tuple[str, str], int] = {}
+    for index, submission in enumerate(submissions):
+        place = 0
+        if submission.claim is not None:
+            identity = (submission.claim.scope, submission.claim.key)
+            place = met.get(identity, -1) + 1
+            met[identity] = place
+        if place == len(rounds):
+            rounds.append([])
+        rounds[place].append(index)
+    return rounds
+
+
+def _replay(known: Answer | IdempotencyConflict) -> Response | Refusal:
+    try:
+        return _known(known)
+    except Refusal as refusal:
+        return refusal
+
+
+def desk(request: Request, name: str) -> Desk[Any, Any]:
+    """Return one of the service's desks by name."""
+    return platform(request).desks[name]

@@ -1,0 +1,135 @@
+"""The transactional outbox: an event is a row written in the transaction of the change it tells of.
+
+`shared/relay.py` publishes the rows. Pattern: "Transactional outbox", C. Richardson, Microservices Patterns.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import base as postgresql
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import UserDefinedType
+
+from shared.clock import utc_now
+from shared.events import Event, encode
+from shared.ids import new_ids
+from shared.tracing import current_traceparent
+
+__all__ = ["CHANNEL", "emit", "outbox_tables", "prune"]
+
+# The NOTIFY channel on which writers wake the relay. Channels are per database, so it needs no prefix.
+CHANNEL = "outbox"
+
+
+class TransactionId(UserDefinedType[str]):
+    """PostgreSQL's 64-bit transaction id, which never wraps."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "xid8"
+
+
+# Lets alembic's comparison of models and database know the type.
+postgresql.ischema_names["xid8"] = TransactionId
+
+
+def outbox_tables(metadata: MetaData) -> None:
+    """Declare the outbox and the relay's cursor into it."""
+    Table(
+        "outbox",
+        metadata,
+        Column("id", BigInteger, Identity(always=True), primary_key=True),
+        Column("transaction_id", TransactionId, nullable=False, server_default=text("pg_current_xact_id()")),
+        Column("event_id", Uuid, nullable=False),
+        Column("topic", Text, nullable=False),
+        Column("key", Text, nullable=False),
+        Column("type", Text, nullable=False),
+        Column("version", SmallInteger, nullable=False),
+        Column("payload", Text, nullable=False),
+        Column("occurred_at", DateTime(timezone=True), nullable=False),
+        Column("traceparent", Text),
+        Index("ix_outbox_transaction_id", "transaction_id", "id"),
+    )
+    Table(
+        "outbox_cursor",
+        metadata,
+        Column("name", Text, primary_key=True),
+        # Everything below the horizon is published; of the window up to `window_end`, everything up to
+        # and including `after_id`.
+        Column("horizon", TransactionId, nullable=False),
+        Column("window_end", TransactionId, nullable=False),
+        Column("after_id", BigInteger, nullable=False),
+        Column("updated_at", DateTime(timezone=True), nullable=False),
+    )
+
+
+EMIT = text(
+    f"""
+    WITH rows AS (
+        INSERT INTO outbox (event_id, topic, key, type, version, payload, occurred_at, traceparent)
+        SELECT e.event_id, e.topic, e.key, e.type, e.version, e.payload, :occurred_at, :traceparent
+        FROM unnest(CAST(:event_ids AS uuid[]), CAST(:topics AS text[]), CAST(:keys AS text[]),
+                    CAST(:types AS text[]), CAST(:versions AS smallint[]), CAST(:payloads AS text[]))
+             WITH ORDINALITY AS e(event_id, topic, key, type, version, payload, position)
+        ORDER BY e.position
+        RETURNING 1
+    )
+    SELECT pg_notify('{CHANNEL}', '') FROM (SELECT 1 FROM rows LIMIT 1) AS any_row
+    """  # noqa: S608 - the channel is a constant
+)
+
+PRUNE = text(
+    """
+    DELETE FROM outbox WHERE id IN (
+        SELECT outbox.id FROM outbox, outbox_cursor
+        WHERE outbox.transaction_id < outbox_cursor.horizon AND outbox.occurred_at < :before
+        ORDER BY outbox.id LIMIT :limit
+    )
+    """
+)
+
+
+async def emit(session: AsyncSession, events: Iterable[Event]) -> None:
+    """Say events: write them into the caller's transaction, in order, in one statement.
+
+    Nothing is published if the transaction rolls back, and everything is if it commits. The caller holds
+    the lock on each event's aggregate (its key), which is what keeps the events of one key in order.
+    """
+    batch = list(events)
+    if not batch:
+        return
+    await session.execute(
+        EMIT,
+        {
+            "event_ids": new_ids(len(batch)),
+            "topics": [event.topic for event in batch],
+            "keys": [event.key for event in batch],
+            "types": [event.type for event in batch],
+            "versions": [event.version for event in batch],
+            # A tombstone encodes to nothing; the relay publishes an empty payload as a record without value.
+            "payloads": [encode(event).decode() for event in batch],
+            "occurred_at": utc_now(),
+            "traceparent": current_traceparent(),
+        },
+    )
+
+
+async def prune(session: AsyncSession, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` published rows older than `before`; return how many went."""
+    result = await session.execute(PRUNE, {"before": before, "limit": limit})
+    return int(getattr(result, "rowcount", 0))
