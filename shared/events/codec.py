@@ -7,6 +7,7 @@ The version of an event is the last part of `ce_dataschema`.
 """
 
 import functools
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -29,6 +30,9 @@ Headers = list[tuple[str, bytes]]
 
 SCHEMA_PREFIX = "regulars:/schemas/"
 """`dataschema` must be an absolute URI, so the path of the schema gets a scheme of ours before it."""
+
+# A backslash that is itself escaped does not escape what follows it.
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 _encoder = msgspec.json.Encoder()
 
@@ -96,6 +100,9 @@ def _read(cls: type[Event], payload: bytes | None, key: str | None) -> Event:
         return msgspec.convert({eraser.key_field: key}, eraser)
     if cls.tombstone:
         raise ValueError("a tombstone has no value")
+    if b"\\u0000" in payload and _ESCAPED_NUL.search(payload):
+        # PostgreSQL has no such character in text: one of these would fail the whole batch it is in.
+        raise ValueError("a text holds the character U+0000")
     value = _decoder_of(cls).decode(payload)
     if cls.body_field is not None:
         return cls(**{cls.body_field: value})
@@ -165,12 +172,13 @@ def envelope_of(record: RecordLike) -> Envelope[Event]:
     """The envelope in a record.
 
     Raises UnknownEventType for an event that is not in the catalogue, UndecodableEvent for anything else
-    that is not an event. On a topic with a `bare_type`, a record without headers is an event of that type
-    whose id follows from its place on the bus, so that every delivery has the same.
+    that is not an event. On a topic with a `bare_type` headers are optional, and the id of an event that
+    brings none follows from its place on the bus, so that every delivery has the same.
     """
     headers = dict(record.headers)
-    if "ce_type" not in headers:
-        return _bare_envelope(record, headers)
+    topic = TOPICS.get(record.topic)
+    if topic is not None and topic.bare_type is not None:
+        return _bare_envelope(record, headers, topic.bare_type)
     try:
         event_type = headers["ce_type"].decode()
         if event_type not in NEWEST_VERSIONS:
@@ -183,27 +191,38 @@ def envelope_of(record: RecordLike) -> Envelope[Event]:
         raise UndecodableEvent(f"CloudEvents headers: {error!r}") from error
     if time.tzinfo is None:
         raise UndecodableEvent("CloudEvents headers: ce_time has no offset")
+    data = decode(event_type, version, record.value, record.key)
     return Envelope(
         id=event_id,
-        type=event_type,
+        type=data.type,
         source=source,
         time=time.astimezone(UTC),
         key=record.key or "",
-        data=decode(event_type, version, record.value, record.key),
+        data=data,
         traceparent=_traceparent(headers),
         version=version,
     )
 
 
-def _bare_envelope(record: RecordLike, headers: dict[str, bytes]) -> Envelope[Event]:
-    topic = TOPICS.get(record.topic)
-    if topic is None or topic.bare_type is None:
-        raise UndecodableEvent("CloudEvents headers: ce_type is missing")
-    data = decode(topic.bare_type, 1, record.value, record.key)
+def _bare_envelope(record: RecordLike, headers: dict[str, bytes], bare_type: str) -> Envelope[Event]:
+    """The envelope of a record that others wrote, with whatever headers their producer sets.
+
+    A type that we do not know is a bad record here and not one to pass over: on a topic of one type it is
+    somebody's mistake, and passing over it would lose an order in silence.
+    """
+    if headers.get("ce_type", bare_type.encode()) != bare_type.encode():
+        raise UndecodableEvent(f"CloudEvents headers: ce_type on {record.topic} can only be {bare_type}")
+    source = headers.get("ce_source", record.topic.encode()).decode("utf-8", "replace")
+    if "ce_id" in headers:
+        # CloudEvents ids are any text, unique within their source.
+        name = f"{source}#{headers['ce_id'].decode('utf-8', 'replace')}"
+    else:
+        name = f"{record.topic}/{record.partition}/{record.offset}"
+    data = decode(bare_type, 1, record.value, record.key)
     return Envelope(
-        id=uuid5(NAMESPACE_URL, f"{record.topic}/{record.partition}/{record.offset}"),
-        type=topic.bare_type,
-        source=record.topic,
+        id=uuid5(NAMESPACE_URL, name),
+        type=bare_type,
+        source=source,
         time=record.timestamp,
         key=record.key or data.key,
         data=data,

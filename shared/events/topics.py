@@ -36,6 +36,11 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     bare_type: str | None = None
 
     @property
+    def retention_seconds(self) -> int | None:
+        """Retention in whole seconds, None for ever."""
+        return None if self.retention is None else self.retention // timedelta(seconds=1)
+
+    @property
     def retention_ms(self) -> int:
         """Retention as Kafka's `retention.ms`, -1 for ever."""
         return -1 if self.retention is None else self.retention // timedelta(milliseconds=1)
