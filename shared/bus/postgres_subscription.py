@@ -1,0 +1,392 @@
+"""One member of a group on the embedded log: fetches ahead, hands batches out, commits, drains."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+import structlog
+
+from shared.bus import BusUnavailable, Headers, Record, StartAt, TopicPartition
+from shared.bus.postgres_membership import Holding, Renewal, leave, release, renew
+
+if TYPE_CHECKING:
+    from shared.bus.postgres import PostgresBus
+
+__all__ = ["PostgresSubscription"]
+
+log = structlog.get_logger(__name__)
+
+# Rows fetched of one partition at a time; a row holds up to BATCH_RECORDS records.
+FETCH_ROWS = 64
+# However many partitions share the room for fetched records, each gets some.
+FETCH_RECORDS_MIN = 50
+
+decode_headers = msgspec.msgpack.Decoder(Headers).decode
+
+FETCH = """
+SELECT want.id, batch.base_offset, batch.last_offset, batch.offsets, batch.appended_at,
+       batch.keys, batch.payloads, batch.headers, p.next_offset AS end_offset
+FROM unnest($1::integer[], $2::bigint[]) AS want (id, position)
+JOIN bus.partitions p ON p.id = want.id
+CROSS JOIN LATERAL (
+    SELECT b.base_offset, b.last_offset FROM bus.batches b
+    WHERE b.partition_id = want.id AND b.last_offset >= want.position
+    ORDER BY b.last_offset LIMIT 1
+) AS head
+CROSS JOIN LATERAL (
+    SELECT b.* FROM bus.batches b
+    WHERE b.partition_id = want.id AND b.last_offset >= want.position
+      AND b.last_offset < greatest(head.last_offset + 1, greatest(head.base_offset, want.position) + $3)
+    ORDER BY b.last_offset LIMIT $4
+) AS batch
+"""
+
+COMMIT = """
+UPDATE bus.positions AS position SET committed = done.next_offset
+FROM unnest($3::integer[], $4::bigint[], $5::bigint[]) AS done (partition_id, epoch, next_offset)
+WHERE position.group_name = $1 AND position.owner = $2
+  AND position.partition_id = done.partition_id AND position.epoch = done.epoch
+RETURNING position.partition_id
+"""
+
+
+@dataclass
+class _Partition:
+    """A partition in our hands. `ahead` holds fetched records, `fetched_to` is the offset to fetch next."""
+
+    holding: Holding
+    fetched_to: int
+    ahead: deque[Record] = field(default_factory=deque)
+    give_up_at: float | None = None
+    # Grows with every jump, so that the answer to a question asked before it is not taken for the next one.
+    jumps: int = 0
+
+    def go_to(self, offset: int) -> None:
+        self.ahead.clear()
+        self.fetched_to = offset
+        self.jumps += 1
+
+
+class PostgresSubscription:
+    """See `shared.bus.Subscription`."""
+
+    def __init__(self, bus: "PostgresBus", group: str, topics: Sequence[str], start: StartAt) -> None:
+        self._bus = bus
+        self._group = group
+        self.topics = tuple(topics)
+        self._start_at = start
+        self._member: UUID = uuid4()
+        self._partitions: dict[int, _Partition] = {}
+        self._in_hand: list[Record] | None = None
+        self._epochs_in_hand: dict[int, int] = {}
+        self._by_place: dict[TopicPartition, int] = {}
+        self._turn = 0
+        self._closed = False
+        self._joined = False
+        # Set when there may be records to fetch, and when the group's members may have changed.
+        self.records_came = asyncio.Event()
+        self.group_changed = asyncio.Event()
+        self._renewing = asyncio.Lock()
+        self._heart: asyncio.Task[None] | None = None
+        self._fetching: asyncio.Task[bool] | None = None
+
+    @property
+    def group(self) -> str:
+        return self._group
+
+    @property
+    def assigned(self) -> frozenset[TopicPartition]:
+        return frozenset(
+            (each.holding.topic, each.holding.number)
+            for each in self._partitions.values()
+            if each.give_up_at is None
+        )
+
+    async def start(self) -> None:
+        if self._heart is None:
+            self._heart = asyncio.create_task(self._beat(), name=f"bus heartbeat {self._group}")
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for task in (self._heart, self._fetching):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        self._bus.forget(self)
+        try:
+            async with self._bus.reading() as connection:
+                await leave(connection, self._group, self._member)
+        except BusUnavailable:
+            # The lease will run out by itself.
+            log.warning("bus_left_without_goodbye", group=self._group)
+
+    @asynccontextmanager
+    async def batch(self, max_records: int, max_wait_seconds: float) -> AsyncIterator[Sequence[Record]]:
+        if self._in_hand is not None:
+            raise RuntimeError("a batch is in hand already")
+        if self._closed:
+            raise RuntimeError("the subscription is closed")
+        self._in_hand = await self._take(max_records, max_wait_seconds)
+        self._epochs_in_hand = {each: held.holding.epoch for each, held in self._partitions.items()}
+        try:
+            yield self._in_hand
+            if self._in_hand:
+                await self._commit(self._in_hand)
+        except BaseException:
+            self._give_back(self._in_hand)
+            raise
+        finally:
+            self._in_hand = None
+            if any(each.give_up_at is not None for each in self._partitions.values()):
+                self.group_changed.set()
+
+    async def seek(self, topic: str, partition: int, offset: int) -> None:
+        await self._move({self._by_place[topic, partition]: offset})
+
+    async def seek_to_beginning(self) -> None:
+        await self._move(dict.fromkeys(self._partitions, 0))
+
+    # Taking, giving back, committing
+
+    async def _take(self, max_records: int, max_wait_seconds: float) -> list[Record]:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + max_wait_seconds
+        await self._ensure_alive()
+        while True:
+            more = True
+            if self._fetching is not None:
+                more = await self._fetch(max_records)
+            if self._count_ahead() < max_records and more:
+                self.records_came.clear()
+                more = await self._fetch(max_records)
+            records = self._next(max_records)
+            if records:
+                if more and self._count_ahead() < max_records:
+                    # While this batch is worked on, the next one travels.
+                    self._start_fetching(max_records)
+                return records
+            remaining = deadline - clock()
+            if remaining <= 0:
+                return []
+            try:
+                async with asyncio.timeout(min(remaining, self._bus.poll_seconds)):
+                    await self.records_came.wait()
+            except TimeoutError:
+                continue
+
+    async def _ensure_alive(self) -> None:
+        if self._heart is not None and self._heart.done():
+            # Only a mistake of ours ends the heartbeat; without it the lease would run out unnoticed.
+            self._heart.result()
+        await self.start()
+        if not self._joined:
+            await self._renew()
+
+    def _next(self, max_records: int) -> list[Record]:
+        """Up to `max_records` fetched records; the first partition changes, so that none is starved."""
+        partitions = [each for each in self._partitions.values() if each.ahead and each.give_up_at is None]
+        records: list[Record] = []
+        self._turn += 1
+        for nth in range(len(partitions)):
+            ahead = partitions[(nth + self._turn) % len(partitions)].ahead
+            room = max_records - len(records)
+            if len(ahead) <= room:
+                records.extend(ahead)
+                ahead.clear()
+            else:
+                records.extend(ahead.popleft() for _ in range(room))
+            if len(records) == max_records:
+                break
+        return records
+
+    def _give_back(self, records: Sequence[Record]) -> None:
+        for record in reversed(records):
+            held = self._partitions.get(self._by_place.get((record.topic, record.partition), -1))
+            # A partition that left and came back meanwhile starts at its committed offset anyway.
+            if held is not None and held.holding.committed <= record.offset < self._ahead_from(held):
+                held.ahead.appendleft(record)
+
+    @staticmethod
+    def _ahead_from(held: _Partition) -> int:
+        return held.ahead[0].offset if held.ahead else held.fetched_to
+
+    async def _commit(self, records: Sequence[Record]) -> None:
+        following = {(record.topic, record.partition): record.offset + 1 for record in records}
+        offsets = {
+            self._by_place[place]: offset
+            for place, offset in following.items()
+            if self._by_place.get(place) in self._epochs_in_hand
+        }
+        await self._write_positions(offsets, self._epochs_in_hand)
+
+    async def _write_positions(self, offsets: dict[int, int], epochs: dict[int, int]) -> None:
+        async with self._bus.reading() as connection:
+            rows = await connection.fetch(
+                COMMIT,
+                self._group,
+                self._member,
+                list(offsets),
+                [epochs[partition_id] for partition_id in offsets],
+                list(offsets.values()),
+            )
+        written = {row["partition_id"] for row in rows}
+        if len(written) < len(offsets):
+            # Somebody else owns the rest by now and will read the same records again.
+            log.warning("bus_commit_fenced", group=self._group, partitions=len(offsets) - len(written))
+            for partition_id in offsets.keys() - written:
+                self._drop(partition_id)
+            self.group_changed.set()
+
+    async def _move(self, offsets: dict[int, int]) -> None:
+        if self._in_hand is not None:
+            raise RuntimeError("leave the batch before seeking")
+        await self._stop_fetching()
+        epochs = {each: held.holding.epoch for each, held in self._partitions.items()}
+        await self._write_positions(offsets, epochs)
+        for partition_id, offset in offsets.items():
+            held = self._partitions.get(partition_id)
+            if held is not None:
+                held.go_to(offset)
+                held.holding = replace(held.holding, committed=offset)
+
+    # Fetching
+
+    def _count_ahead(self) -> int:
+        return sum(len(each.ahead) for each in self._partitions.values() if each.give_up_at is None)
+
+    def _start_fetching(self, max_records: int) -> None:
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._fetch_now(max_records))
+
+    async def _stop_fetching(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.gather(self._fetching, return_exceptions=True)
+            self._fetching = None
+
+    async def _fetch(self, max_records: int) -> bool:
+        """Fetch, or wait for the fetch that is under way; whether there may be more right now."""
+        self._start_fetching(max_records)
+        assert self._fetching is not None
+        try:
+            return await self._fetching
+        finally:
+            self._fetching = None
+
+    async def _fetch_now(self, max_records: int) -> bool:
+        wanted = [each for each in self._partitions.values() if each.give_up_at is None]
+        if not wanted:
+            return False
+        room = max(FETCH_RECORDS_MIN, (2 * max_records - self._count_ahead()) // len(wanted))
+        asked = {each.holding.partition_id: (each, each.jumps) for each in wanted}
+        places = [each.fetched_to for each in wanted]
+        async with self._bus.reading() as connection:
+            rows = await connection.fetch(FETCH, list(asked), places, room, FETCH_ROWS)
+        for row in rows:
+            held, jumps = asked[row["id"]]
+            # The partition may have gone, or have been moved, while we waited for the answer.
+            if self._partitions.get(row["id"]) is held and held.jumps == jumps:
+                self._add(held, row)
+        return bool(rows)
+
+    def _add(self, held: _Partition, row: asyncpg.Record) -> None:
+        holding = held.holding
+        if row["base_offset"] > held.fetched_to and not holding.compacted:
+            lost = row["base_offset"] - held.fetched_to
+            self._bus.report_lost(self._group, holding.topic, holding.number, lost)
+            if self._bus.lost_offsets == "latest":
+                held.go_to(row["end_offset"])
+                return
+        held.ahead.extend(_records(holding, row, held.fetched_to))
+        held.fetched_to = row["last_offset"] + 1
+
+    # Membership
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                await self._renew()
+            except BusUnavailable as problem:
+                log.warning("bus_heartbeat_failed", group=self._group, problem=str(problem))
+            try:
+                async with asyncio.timeout(self._bus.heartbeat_seconds):
+                    await self.group_changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _renew(self) -> None:
+        async with self._renewing:
+            self.group_changed.clear()
+            async with self._bus.reading() as connection:
+                renewal = await renew(
+                    connection,
+                    self._group,
+                    self._member,
+                    self.topics,
+                    self._start_at,
+                    self._bus.lease_seconds,
+                )
+                self._accept(renewal)
+                leaving = self._drained()
+                if leaving:
+                    await release(connection, self._group, self._member, leaving)
+                    for partition_id in leaving:
+                        self._drop(partition_id)
+            self._joined = True
+
+    def _accept(self, renewal: Renewal) -> None:
+        now = asyncio.get_running_loop().time()
+        held_now = {each.partition_id: each for each in renewal.holdings}
+        for partition_id, held in list(self._partitions.items()):
+            holding = held_now.get(partition_id)
+            if holding is None or holding.epoch != held.holding.epoch:
+                self._drop(partition_id)
+        for partition_id, holding in held_now.items():
+            if partition_id not in self._partitions:
+                self._partitions[partition_id] = _Partition(holding, holding.committed)
+                self._by_place[holding.topic, holding.number] = partition_id
+                self.records_came.set()
+            held = self._partitions[partition_id]
+            if partition_id not in renewal.revoked:
+                held.give_up_at = None
+            elif held.give_up_at is None:
+                # Nothing new is handed out of it; what was fetched ahead goes.
+                held.give_up_at = now + self._bus.drain_seconds
+                held.go_to(self._ahead_from(held))
+
+    def _drained(self) -> list[int]:
+        """Partitions to give up that no batch in hand holds, or holds for too long."""
+        now = asyncio.get_running_loop().time()
+        busy = {(record.topic, record.partition) for record in self._in_hand or ()}
+        return [
+            partition_id
+            for partition_id, held in self._partitions.items()
+            if held.give_up_at is not None
+            and ((held.holding.topic, held.holding.number) not in busy or now >= held.give_up_at)
+        ]
+
+    def _drop(self, partition_id: int) -> None:
+        held = self._partitions.pop(partition_id, None)
+        if held is not None:
+            self._by_place.pop((held.holding.topic, held.holding.number), None)
+
+
+def _records(holding: Holding, row: asyncpg.Record, first: int) -> Iterator[Record]:
+    """The records of a stored batch from the offset `first` on."""
+    offsets = row["offsets"]
+    if offsets is None:
+        offsets = range(row["base_offset"], row["last_offset"] + 1)
+    topic, number, appended_at = holding.topic, holding.number, row["appended_at"]
+    for offset, key, payload, headers in zip(
+        offsets, row["keys"], row["payloads"], row["headers"], strict=True
+    ):
+        if offset >= first:
+            yield Record(topic, number, offset, key, payload, decode_headers(headers), appended_at)
