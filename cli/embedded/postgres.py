@@ -74,7 +74,7 @@ SETTINGS = {
 }
 
 # Only for tests: a crash of the machine may lose everything, a killed server loses nothing.
-NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 
 class PostgresDidNotStart(RuntimeError):
