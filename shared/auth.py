@@ -1,8 +1,8 @@
 """Who is calling and what they may do: API keys of this service's database, or tokens of an OIDC issuer.
 
 A key reads `rk_<id>_<random>`. Only a SHA-256 of it is stored: the random part has 256 bits, so there is
-nothing to guess that a slow hash would protect. Scopes are `<service>:read`, `<service>:write`, `<service>:admin`
-(which includes both) and `*`.
+nothing to guess that a slow hash would protect. Scopes are `<service>:read`, `<service>:write`,
+`<service>:admin` (which includes both) and `*`.
 """
 
 import asyncio

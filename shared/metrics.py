@@ -122,7 +122,7 @@ IDEMPOTENCY: Final = counter(
 READY: Final = gauge("regulars_ready", "1 while /readyz says ready; 0 in an outage or while draining.")
 
 _area = "Group commit"
-GROUP_COMMIT_BATCH_SIZE: Final = histogram(
+GROUP_COMMIT_BATCH: Final = histogram(
     "regulars_group_commit_batch_commands",
     "Commands that shared one transaction; near the limit means the database is the bottleneck.",
     ("name",),
@@ -151,12 +151,8 @@ HORIZON_AGE: Final = gauge(
     "regulars_outbox_horizon_age_seconds",
     "Age of the oldest open write transaction, which holds the relay back; long ones delay every event.",
 )
-MEASURED_AT: Final = gauge(
-    "regulars_outbox_measured_timestamp_seconds",
-    "Unix time of the last look at the outbox; depth and ages are of that moment.",
-)
 RELAY_PUBLISHED: Final = counter(
-    "regulars_relay_published_total", "Events of the outbox that the bus acknowledged."
+    "regulars_relay_published_total", "Events that the bus acknowledged, by topic.", ("topic",)
 )
 RELAY_BATCH: Final = histogram(
     "regulars_relay_batch_records", "Events published in one round of the relay.", (), SIZE_BUCKETS

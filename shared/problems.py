@@ -233,7 +233,13 @@ def error_members(errors: Sequence[Mapping[str, Any]], place: str | None = None)
         where = place
         if where is None:
             where, location = (str(location[0]), location[1:]) if location else ("body", ())
-        reported.append({"in": where, "pointer": pointer(location), "message": str(error["msg"])})
+        reported.append(
+            {
+                "in": where,
+                "pointer": pointer(location),
+                "message": str(error["msg"]).removeprefix("Value error, "),
+            }
+        )
     members: dict[str, Any] = {"errors": reported}
     if len(errors) > MAX_REPORTED_ERRORS:
         members["errors_omitted"] = len(errors) - MAX_REPORTED_ERRORS

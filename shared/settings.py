@@ -85,6 +85,10 @@ class ServiceSettings(BaseSettings):
         description="Log every request; off because metrics and traces tell the same for less.",
     )
 
+    otel_endpoint: str | None = Field(
+        None, description="OTLP/HTTP address that spans are sent to; needs the extra `otel`."
+    )
+
     database_url: SecretStr = Field(
         SecretStr("postgresql://127.0.0.1:5432/regulars"),
         description="PostgreSQL database of this service alone, as postgresql://user:password@host:port/name.",
