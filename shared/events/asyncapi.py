@@ -61,6 +61,8 @@ def _name(cls: type[Event]) -> str:
 
 def _channel(topic: Topic, events: list[type[Event]]) -> Node:
     policy = ["compact"] if topic.compacted else ["delete"]
+    # Kafka says "for ever" with -1.
+    retention_ms = -1 if topic.retention_seconds is None else topic.retention_seconds * 1000
     return {
         "address": topic.name,
         "description": topic.carries,
@@ -73,7 +75,7 @@ def _channel(topic: Topic, events: list[type[Event]]) -> Node:
             "kafka": {
                 "topic": topic.name,
                 "partitions": topic.partitions,
-                "topicConfiguration": {"cleanup.policy": policy, "retention.ms": topic.retention_ms},
+                "topicConfiguration": {"cleanup.policy": policy, "retention.ms": retention_ms},
                 "bindingVersion": "0.5.0",
             }
         },

@@ -41,9 +41,9 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.retention is None else self.retention // timedelta(seconds=1)
 
     @property
-    def retention_ms(self) -> int:
-        """Retention as Kafka's `retention.ms`, -1 for ever."""
-        return -1 if self.retention is None else self.retention // timedelta(milliseconds=1)
+    def retention_seconds(self) -> int | None:
+        """Retention in whole seconds, as the buses take it."""
+        return None if self.retention is None else int(self.retention.total_seconds())
 
 
 TOPICS: dict[str, Topic] = {

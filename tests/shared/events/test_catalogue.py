@@ -75,8 +75,8 @@ def test_events_cannot_be_changed() -> None:
 def test_every_topic_has_events_and_only_the_profiles_are_compacted() -> None:
     assert {cls.topic for cls in EVENT_TYPES.values()} == TOPICS.keys()
     assert [topic.name for topic in TOPICS.values() if topic.compacted] == ["member-profiles"]
-    assert TOPICS["member-profiles"].retention_ms == -1
-    assert TOPICS["dead-letters"].retention_ms == 30 * 24 * 60 * 60 * 1000
+    assert TOPICS["member-profiles"].retention_seconds is None
+    assert TOPICS["dead-letters"].retention_seconds == 30 * 24 * 60 * 60
 
 
 def test_the_schema_has_an_absolute_uri() -> None:
