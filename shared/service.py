@@ -31,6 +31,7 @@ from shared.health import Health, health_router
 from shared.housekeeping import housekeeping_jobs
 from shared.jobs import Jobs, run_job
 from shared.relay import Relay
+from shared.request_limits import RequestLimits
 from shared.settings import ServiceSettings
 
 __all__ = ["Service", "run"]
@@ -73,6 +74,7 @@ class Service:
         if chosen.role in ("api", "all"):
             for router in self.routers:
                 app.include_router(router)
+        app.add_middleware(RequestLimits, max_body_bytes=chosen.request_body_max_bytes)
         app.add_middleware(tracing.TraceContext)
         app.add_middleware(metrics.RequestMetrics)
         return app
@@ -246,7 +248,7 @@ def run(service: Service) -> None:
     parser.add_argument("--port", type=int, help="TCP port to listen on")
     arguments = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     settings = service.settings().model_copy(update=arguments)
-    logs.configure(settings.log_level, service=service.name)
+    logs.configure(service.name, level=settings.log_level, access_log=settings.access_log)
     metrics.BUILD.labels(service.name, "0.1.0", settings.profile, settings.role).set(1)
     app = service.application(settings)
     config = uvicorn.Config(
