@@ -47,6 +47,10 @@ class UnknownEventVersion(UndecodableEvent):
     """
 
 
+class EventTooLarge(ValueError):
+    """The event would not fit into a record of the bus, so it must not be said at all."""
+
+
 class UnknownEventType(Exception):
     """The catalogue has no event of this type; a consumer passes over it."""
 

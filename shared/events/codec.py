@@ -20,6 +20,7 @@ from shared.events.base import (
     NEWEST_VERSIONS,
     Envelope,
     Event,
+    EventTooLarge,
     UndecodableEvent,
     UnknownEventType,
     UnknownEventVersion,
@@ -30,6 +31,9 @@ Headers = list[tuple[str, bytes]]
 
 SCHEMA_PREFIX = "regulars:/schemas/"
 """`dataschema` must be an absolute URI, so the path of the schema gets a scheme of ours before it."""
+
+MAX_EVENT_BYTES = 900_000
+"""The buses refuse records above 1,000,000 bytes; the rest is room for the key and the headers."""
 
 # A backslash that is itself escaped does not escape what follows it.
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -57,12 +61,17 @@ class RecordLike(Protocol):
 
 
 def encode(event: Event) -> bytes:
-    """The event as JSON, empty for a tombstone (a bus writes an empty value as none)."""
+    """The event as JSON, empty for a tombstone (a bus writes an empty value as none).
+
+    Raises EventTooLarge, so that the writer's transaction fails and not the relay, which could never get
+    past such a row.
+    """
     if event.tombstone:
         return b""
-    if event.body_field is not None:
-        return _encoder.encode(getattr(event, event.body_field))
-    return _encoder.encode(event)
+    payload = _encoder.encode(event if event.body_field is None else getattr(event, event.body_field))
+    if len(payload) > MAX_EVENT_BYTES:
+        raise EventTooLarge(f"{event.type} takes {len(payload)} bytes of at most {MAX_EVENT_BYTES}")
+    return payload
 
 
 def decode(event_type: str, version: int, payload: bytes | None, key: str | None = None) -> Event:

@@ -40,11 +40,6 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
         """Retention in whole seconds, None for ever."""
         return None if self.retention is None else self.retention // timedelta(seconds=1)
 
-    @property
-    def retention_seconds(self) -> int | None:
-        """Retention in whole seconds, as the buses take it."""
-        return None if self.retention is None else int(self.retention.total_seconds())
-
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic

@@ -12,11 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from shared.bus import MAX_RECORD_BYTES
 from shared.events import (
     EVENT_TYPES,
     NEWEST_VERSIONS,
     Envelope,
     Event,
+    EventTooLarge,
     MemberProfile,
     MemberProfileErased,
     OrderCancelled,
@@ -30,6 +32,7 @@ from shared.events import (
     envelope_of,
     headers_of,
 )
+from shared.events.codec import MAX_EVENT_BYTES
 from shared.events.fields import Natural, says
 from shared.events.schemas import file_name, schema_of
 from shared.ids import new_id
@@ -203,6 +206,13 @@ def test_fields_of_a_newer_writer_are_passed_over() -> None:
     event = _cancelled()
     value = json.loads(encode(event)) | {"mood": "sad"}
     assert decode("order.cancelled", 1, json.dumps(value).encode()) == event
+
+
+def test_an_event_that_no_bus_would_take_fails_its_writer() -> None:
+    room = MAX_RECORD_BYTES - MAX_EVENT_BYTES
+    assert room > 10 * sum(len(name) + len(value) for name, value in headers_of(_envelope(_cancelled())))
+    with pytest.raises(EventTooLarge):
+        encode(StorefrontOrderSubmitted(document={"note": "a" * MAX_EVENT_BYTES}))
 
 
 def test_a_tombstone_is_an_empty_value_that_erases_its_key() -> None:
