@@ -215,6 +215,9 @@ class Authenticator:
 
     async def authenticate(self, request: Request) -> Caller:
         """Say who calls and note it at `request.state.caller`. Raises Unauthenticated."""
+        known: Caller | None = getattr(request.state, "caller", None)
+        if known is not None:
+            return known
         credential = _credential(request)
         if credential is None:
             _MISSING.inc()
@@ -347,10 +350,8 @@ class Requirement(SecurityBase):
         )
 
     async def __call__(self, request: Request) -> Caller:
-        caller: Caller | None = getattr(request.state, "caller", None)
-        if caller is None:
-            authenticator: Authenticator = request.app.state.authenticator
-            caller = await authenticator.authenticate(request)
+        authenticator: Authenticator = request.app.state.authenticator
+        caller = await authenticator.authenticate(request)
         if not caller.may(self.scope):
             raise Forbidden(f"This needs the scope {self.scope}.", required_scope=self.scope)
         return caller

@@ -8,6 +8,7 @@ Hot single-item routes go through `Desk`, which does the same for a group of req
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -20,7 +21,7 @@ from shared.auth import Caller
 from shared.database import Database
 from shared.group_commit import GroupCommit
 from shared.idempotency import Answer, Claim
-from shared.problems import BadRequest, IdempotencyConflict, Refusal
+from shared.problems import BadRequest, IdempotencyConflict, Refusal, Unauthenticated
 from shared.settings import ServiceSettings
 
 __all__ = ["Desk", "DryRun", "Platform", "Transaction", "TransactionalRoute", "platform"]
@@ -90,6 +91,11 @@ class TransactionalRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             database = platform(request).database
+            if "authorization" in request.headers or "x-api-key" in request.headers:
+                # Judged before a connection is taken: requests that each held one while the look-up of
+                # their key waited for another would starve the pool. Who may not pass is told by `require`.
+                with suppress(Unauthenticated):
+                    await platform(request).authenticate(request)
             if request.method in READING_METHODS:
                 async with database.reading() as session:
                     request.state.session = session

@@ -125,7 +125,7 @@ class Conflict(Refusal):
 
 
 class IdempotencyConflict(Conflict):
-    """This Idempotency-Key came before with another request."""
+    """This Idempotency-Key was used before with another request."""
 
 
 class PayloadTooLarge(Refusal):

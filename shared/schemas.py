@@ -169,7 +169,7 @@ def _refusal_instead(value: Any, validate: Callable[[Any], Any]) -> Any:
 
 
 # Marks the items of a batch: `items: list[Annotated[OrderIn, OrRefusal]]` holds an InvalidItem where an item
-# is bad, so that it does not fail its neighbours, and the JSON schema still shows OrderIn. `sort_out` splits them.
+# is bad, so that it does not fail its neighbours, and the JSON schema shows OrderIn. `sort_out` splits them.
 OrRefusal: Final = WrapValidator(_refusal_instead)
 
 

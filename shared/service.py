@@ -249,6 +249,7 @@ def run(service: Service) -> None:
     arguments = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     settings = service.settings().model_copy(update=arguments)
     logs.configure(service.name, level=settings.log_level, access_log=settings.access_log)
+    tracing.configure(service.name, settings.otel_endpoint)
     metrics.BUILD.labels(service.name, "0.1.0", settings.profile, settings.role).set(1)
     app = service.application(settings)
     config = uvicorn.Config(
