@@ -169,7 +169,7 @@ NOTHING: Row = dict.fromkeys(FIELDS)
 
 
 # The table is emptied after every example, so that sharing the database between them is no danger.
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(condition=conditions, facts=rows)
 @example(condition={"not": {"field": "string", "op": "ne", "value": "a"}}, facts=[NOTHING])
 @example(condition={"not": {"not": {"field": "strings", "op": "contains", "value": "a"}}}, facts=[NOTHING])
