@@ -137,7 +137,7 @@ async def claim(session: AsyncSession, claims: Sequence[Claim]) -> list[Answer |
         if row is None:
             answers.append(None)
         elif bytes(row.request_hash) != item.request_hash:
-            answers.append(IdempotencyConflict("This idempotency key came before with another request."))
+            answers.append(IdempotencyConflict())
         else:
             answers.append(Answer(row.status, bytes(row.body)))
     return answers

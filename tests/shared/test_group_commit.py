@@ -1,0 +1,101 @@
+"""Group commit: batches form under load, refusals stay with their command, and the queue has an end."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from shared.group_commit import GroupCommit
+from shared.problems import Overloaded, Refusal
+
+
+class Odd(Refusal):
+    """Only even numbers are doubled."""
+
+
+def doubling(batches: list[int], gate: asyncio.Event, **limits: int) -> GroupCommit[int, int]:
+    """Return a group that doubles even numbers and waits for the gate before each batch."""
+
+    async def execute(commands: Sequence[int]) -> list[int | Refusal]:
+        await gate.wait()
+        if 13 in commands:
+            raise ValueError("13 breaks the whole batch")
+        if 99 in commands:
+            raise ConnectionResetError
+        batches.append(len(commands))
+        return [Odd() if command % 2 else command * 2 for command in commands]
+
+    return GroupCommit(
+        execute, name="doubling", max_batch=limits.get("batch", 64), max_queue=limits.get("queue", 512)
+    )
+
+
+async def test_what_arrives_meanwhile_becomes_the_next_batch() -> None:
+    batches: list[int] = []
+    gate = asyncio.Event()
+    group = doubling(batches, gate)
+    waiting = [asyncio.create_task(group.submit(n * 2)) for n in range(200)]
+    await asyncio.sleep(0)
+    gate.set()
+    assert await asyncio.gather(*waiting) == [n * 4 for n in range(200)]
+    assert sum(batches) == 200
+    assert len(batches) <= 5
+
+
+async def test_a_refusal_reaches_its_own_caller_only() -> None:
+    gate = asyncio.Event()
+    gate.set()
+    group = doubling([], gate)
+    answers = await asyncio.gather(*(group.submit(n) for n in range(10)), return_exceptions=True)
+    assert [isinstance(answer, Odd) for answer in answers] == [n % 2 == 1 for n in range(10)]
+
+
+async def test_a_command_that_breaks_the_batch_does_not_break_its_neighbours() -> None:
+    gate = asyncio.Event()
+    gate.set()
+    group = doubling([], gate)
+    numbers = [2, 4, 13, 6, 8]
+    answers = await asyncio.gather(*(group.submit(n) for n in numbers), return_exceptions=True)
+    assert [answer for answer in answers if isinstance(answer, int)] == [4, 8, 12, 16]
+    assert isinstance(answers[2], ValueError)
+
+
+async def test_an_outage_reaches_every_caller_of_the_batch_once() -> None:
+    gate = asyncio.Event()
+    gate.set()
+    group = doubling([], gate)
+    answers = await asyncio.gather(*(group.submit(n) for n in (2, 99, 4)), return_exceptions=True)
+    assert all(isinstance(answer, ConnectionResetError) for answer in answers)
+    assert await group.submit(2) == 4
+
+
+async def test_beyond_the_queue_limit_callers_are_turned_away_at_once() -> None:
+    gate = asyncio.Event()
+    group = doubling([], gate, batch=1, queue=3)
+    waiting = [asyncio.create_task(group.submit(2)) for _ in range(3)]
+    await asyncio.sleep(0)
+    # One is in the database by now or about to be; fill up whatever room is left.
+    turned_away = 0
+    for _ in range(3):
+        task = asyncio.create_task(group.submit(2))
+        await asyncio.sleep(0)
+        if task.done() and isinstance(task.exception(), Overloaded):
+            turned_away += 1
+        else:
+            waiting.append(task)
+    assert turned_away >= 1
+    gate.set()
+    assert await asyncio.gather(*waiting) == [4] * len(waiting)
+
+
+async def test_a_caller_that_hangs_up_does_not_disturb_the_others() -> None:
+    gate = asyncio.Event()
+    group = doubling([], gate)
+    gone = asyncio.create_task(group.submit(2))
+    stays = asyncio.create_task(group.submit(4))
+    await asyncio.sleep(0)
+    gone.cancel()
+    gate.set()
+    assert await stays == 8
+    with pytest.raises(asyncio.CancelledError):
+        await gone
