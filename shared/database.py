@@ -4,8 +4,9 @@ The edge (HTTP route, consumer loop, job runner) opens a transaction and so comm
 repositories only ever receive the session.
 """
 
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
 from sqlalchemy import MetaData, text
@@ -13,6 +14,8 @@ from sqlalchemy import exc as sa_exc
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
+
+from shared import metrics
 
 __all__ = ["Database", "is_outage", "is_transient", "new_metadata", "service_base"]
 
@@ -30,6 +33,15 @@ OUTAGE_SQLSTATE_CLASSES = ("08", "53", "57P", "58")
 TRANSIENT_SQLSTATES = ("40001", "40P01", "55P03")
 
 
+SQLSTATE_KINDS = {
+    "40001": "serialization",
+    "40P01": "deadlock",
+    "55P03": "timeout",
+    "57014": "timeout",
+    "23": "integrity",
+}
+
+
 class Database:
     """One service's connection pool and its only way to begin a transaction.
 
@@ -43,6 +55,8 @@ class Database:
             make_url(url).set(drivername="postgresql+asyncpg"),
             pool_size=pool_size,
             max_overflow=0,
+            # The parameters of a failed statement would carry personal data into logs and dead letters.
+            hide_parameters=True,
             pool_timeout=pool_timeout_seconds,
             connect_args={
                 "server_settings": {"timezone": "UTC", "jit": "off"},
@@ -58,14 +72,16 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Yield a session whose work is committed on a clean exit and rolled back on an exception."""
-        async with self._sessions() as session, session.begin():
-            yield session
+        with _measured("write"):
+            async with self._sessions() as session, session.begin():
+                yield session
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Yield a session for reading only: PostgreSQL refuses a write in it."""
-        async with self._readers() as session, session.begin():
-            yield session
+        with _measured("read"):
+            async with self._readers() as session, session.begin():
+                yield session
 
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[asyncpg.Connection]:
@@ -114,6 +130,32 @@ def service_base() -> type[DeclarativeBase]:
 
     add_platform_tables(Base.metadata)
     return Base
+
+
+@contextmanager
+def _measured(kind: str) -> Iterator[None]:
+    """Time a transaction, and count its failure if the database had a part in it."""
+    started = time.perf_counter()
+    try:
+        yield
+    except Exception as error:
+        failure = error_kind(error)
+        if failure is not None:
+            metrics.DATABASE_ERRORS.labels(failure).inc()
+        raise
+    finally:
+        metrics.DATABASE_TRANSACTION.labels(kind).observe(time.perf_counter() - started)
+
+
+def error_kind(error: BaseException) -> str | None:
+    """Name the kind of a database error as the metrics do, or None if it is not one."""
+    if is_outage(error):
+        return "outage"
+    for cause in _causes(error):
+        state = str(getattr(cause, "sqlstate", None) or "")
+        if state:
+            return SQLSTATE_KINDS.get(state) or SQLSTATE_KINDS.get(state[:2], "other")
+    return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -221,9 +221,6 @@ DATABASE_CONNECTIONS: Final = gauge(
 DATABASE_POOL_LIMIT: Final = gauge(
     "regulars_database_pool_limit_connections", "The most connections that this process may open."
 )
-DATABASE_POOL_WAIT: Final = histogram(
-    "regulars_database_pool_wait_seconds", "How long a transaction waited for a connection."
-)
 DATABASE_TRANSACTION: Final = histogram(
     "regulars_database_transaction_duration_seconds",
     "Transactions from begin to end, by `write` or `read`.",
