@@ -207,6 +207,8 @@ class EmbeddedKafka:
             # A killed broker may register again only after its old registration has timed out.
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
+            # Tests let members vanish and do not want to wait six seconds for each.
+            "group.min.session.timeout.ms": "1000",
             # A group may have forgotten its place for a week before its offsets go.
             "offsets.retention.minutes": "10080",
         }

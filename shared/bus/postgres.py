@@ -162,8 +162,8 @@ class PostgresBus:
             await connection.executemany(
                 """
                 INSERT INTO bus.partitions (topic, number)
-                SELECT $1, number FROM generate_series(0, $2::integer - 1) AS number
-                WHERE NOT EXISTS (SELECT FROM bus.partitions p WHERE p.topic = $1 AND p.number = number)
+                SELECT $1, wanted.nth FROM generate_series(0, $2::integer - 1) AS wanted (nth)
+                WHERE NOT EXISTS (SELECT FROM bus.partitions p WHERE p.topic = $1 AND p.number = wanted.nth)
                 ON CONFLICT DO NOTHING
                 """,
                 [(spec.name, spec.partitions) for spec in specs],
