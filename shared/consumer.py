@@ -35,7 +35,7 @@ from shared.events.fields import MAX_SENTENCE
 from shared.ids import derived_id
 from shared.outbox import emit
 from shared.problems import Refusal
-from shared.tracing import use_traceparent
+from shared.tracing import span, use_traceparent
 
 __all__ = ["Consumer", "ConsumerStopped", "Handlers"]
 
@@ -81,7 +81,8 @@ class Handlers:
     async def dispatch(self, session: AsyncSession, envelopes: Sequence[Envelope[Event]]) -> None:
         """Hand each handler its events as one batch, while keeping the order within every key."""
         for handler, batch in waves(envelopes, self.by_type):
-            with use_traceparent(batch[0].traceparent):
+            links = (event.traceparent for event in batch)
+            with use_traceparent(batch[0].traceparent), span("consume", links=links, records=len(batch)):
                 await handler(session, batch)
 
 
@@ -200,7 +201,7 @@ class Consumer:
         for record in records:
             # Looking at one header is much cheaper than decoding a record that nobody here wants.
             event_type = next((value for name, value in record.headers if name == "ce_type"), None)
-            if event_type is not None and event_type.decode("utf-8", "replace") not in self._handlers.by_type:
+            if event_type is not None and not self._hears(record.topic, event_type):
                 continue
             try:
                 envelope = envelope_of(record)
@@ -212,6 +213,12 @@ class Consumer:
             # A null value reads as the topic's tombstone, whatever its headers say.
             if envelope.data.type in self._handlers.by_type:
                 yield Arrival(record, envelope)
+
+    def _hears(self, topic: str, event_type: bytes) -> bool:
+        if event_type.decode("utf-8", "replace") in self._handlers.by_type:
+            return True
+        # Where storefronts write, a foreign type is a mistake that somebody should hear about.
+        return topic in TOPICS and TOPICS[topic].bare_type is not None
 
     async def _apply(self, arrivals: list[Arrival]) -> None:
         """Apply in one transaction; if that fails for a reason of its own, halve to find the record."""
@@ -282,6 +289,7 @@ class Consumer:
         """Tell whoever watches the bus, without the value where it may hold personal data."""
         record, envelope = arrival.record, arrival.envelope
         topic = TOPICS.get(record.topic)
+        personal = topic is None or topic.personal
         position = (self._group, record.topic, str(record.partition), str(record.offset))
         return DeadLettered(
             dead_letter_id=derived_id("dead-letter", *position),
@@ -292,8 +300,9 @@ class Consumer:
             record_key=record.key,
             event_type=None if envelope is None else envelope.type,
             event_id=None if envelope is None else envelope.id,
-            reason=f"{code}: {reason}"[:MAX_SENTENCE],
-            value=None if topic is None or topic.personal else record.value,
+            # A message may quote the record as well.
+            reason=code if personal else f"{code}: {reason}"[:MAX_SENTENCE],
+            value=None if personal else record.value,
             dead_lettered_at=utc_now(),
         )
 
