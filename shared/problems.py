@@ -26,6 +26,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import metrics
+from shared.problem_schema import PROBLEM_SCHEMA
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
@@ -351,36 +352,6 @@ def install(app: FastAPI, *, is_outage: Callable[[BaseException], bool] = lambda
     app.openapi = documented_openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
 
 
-_PROBLEM_SCHEMA: dict[str, Any] = {
-    "title": "Problem",
-    "description": "Why a request was refused (RFC 9457).",
-    "type": "object",
-    "required": ["type", "title", "status", "code"],
-    "properties": {
-        "type": {"type": "string", "description": "A URI that names the kind of problem."},
-        "title": {"type": "string", "description": "The kind of problem, in words."},
-        "status": {"type": "integer", "description": "The HTTP status."},
-        "code": {"type": "string", "description": "A stable name to branch on."},
-        "detail": {"type": "string", "description": "What was wrong this time."},
-        "instance": {"type": "string", "description": "The path of the refused request."},
-        "errors": {
-            "type": "array",
-            "description": "One entry per offending value.",
-            "items": {
-                "type": "object",
-                "required": ["in", "pointer", "message"],
-                "properties": {
-                    "in": {"type": "string", "description": "body, query, path, header or cookie"},
-                    "pointer": {"type": "string", "description": "A JSON pointer to the value (RFC 6901)."},
-                    "message": {"type": "string"},
-                },
-            },
-        },
-    },
-    "additionalProperties": True,
-}
-
-
 def problem_responses(*refusals: type[Refusal]) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a route that may refuse so: by status, with an example per code."""
     responses: dict[int | str, dict[str, Any]] = {}
@@ -408,7 +379,7 @@ def problem_responses(*refusals: type[Refusal]) -> dict[int | str, dict[str, Any
 def _document_problems(schema: dict[str, Any]) -> None:
     """Adds to an OpenAPI document the refusals that come from around the routes."""
     schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-    schemas["Problem"] = _PROBLEM_SCHEMA
+    schemas["Problem"] = PROBLEM_SCHEMA
     for path in schema.get("paths", {}).values():
         for operation in path.values():
             refusals: list[type[Refusal]] = []

@@ -22,6 +22,7 @@ from shared.bus import Bus, BusUnavailable, Outgoing
 from shared.database import Database, is_outage
 from shared.events import event_headers
 from shared.outbox import CHANNEL
+from shared.tracing import span
 
 __all__ = ["Relay", "measure"]
 
@@ -146,7 +147,8 @@ class Relay:
         while True:
             started = time.perf_counter()
             try:
-                await self._bus.publish(records)
+                with span("relay.publish", links=(row["traceparent"] for row in rows), records=len(rows)):
+                    await self._bus.publish(records)
             except BusUnavailable:
                 # The lock is kept: another relay would meet the same bus.
                 metrics.RELAY_FAILURES.labels("bus").inc()
