@@ -1,0 +1,1 @@
+"""One module per subject; each figure is a function registered by its name."""

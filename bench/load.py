@@ -1,0 +1,68 @@
+"""An HTTP load generator that costs little: prepared requests, keep-alive connections, a bare parser.
+
+A general client would use more of the two cores than the server it measures.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["Load", "drive", "request_bytes"]
+
+
+@dataclass(slots=True)
+class Load:
+    """What came back: how many answers by status, each one's latency in seconds, and the whole time."""
+
+    seconds: float = 0.0
+    latencies_seconds: list[float] = field(default_factory=list)
+    statuses: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Answers per second."""
+        return len(self.latencies_seconds) / self.seconds
+
+
+def request_bytes(method: str, path: str, body: bytes, headers: dict[str, str]) -> bytes:
+    """Return one HTTP/1.1 request as it goes over the wire."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}"]
+    lines += ["Content-Type: application/json", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def drive(port: int, requests: Sequence[bytes], *, connections: int) -> Load:
+    """Send every request once over `connections` keep-alive connections, each one at a time."""
+    load = Load()
+    pending = iter(requests)
+    started = time.perf_counter()
+    await asyncio.gather(*(_connection(port, pending, load) for _ in range(connections)))
+    load.seconds = time.perf_counter() - started
+    return load
+
+
+async def _connection(port: int, pending: Iterator[bytes], load: Load) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for request in pending:
+            sent = time.perf_counter()
+            writer.write(request)
+            status = await _answer(reader)
+            load.latencies_seconds.append(time.perf_counter() - sent)
+            load.statuses[status] = load.statuses.get(status, 0) + 1
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def _answer(reader: asyncio.StreamReader) -> int:
+    """Read one answer to its end and return its status."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = 0
+    for line in head.split(b"\r\n"):
+        if line[:15].lower() == b"content-length:":
+            length = int(line[15:])
+    if length:
+        await reader.readexactly(length)
+    return int(head[9:12])
