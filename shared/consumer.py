@@ -348,6 +348,10 @@ class Consumer:
 
 def _reason(error: Exception) -> str:
     """Return what to tell the operator: the refusal's own words, or the kind of error and its message."""
-    text = str(error) if isinstance(error, Refusal | UndecodableEvent) else f"{type(error).__name__}: {error}"
+    if isinstance(error, Refusal | UndecodableEvent):
+        reason = str(error)
+    else:
+        # PostgreSQL quotes column values from its second line on, and those may be personal.
+        reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
     # PostgreSQL text cannot hold NUL, and the message may quote the record.
-    return text.replace("\x00", "\\x00")[:MAX_REASON_CHARACTERS]
+    return reason.replace("\x00", "\\x00")[:MAX_REASON_CHARACTERS]

@@ -30,7 +30,7 @@ NAMING_CONVENTION = {
 # SQLSTATE classes after which the same statement may well succeed on another try: the server went away,
 # is starting or stopping, ran out of something, or had to sacrifice this transaction for another one.
 OUTAGE_SQLSTATE_CLASSES = ("08", "53", "57P", "58")
-TRANSIENT_SQLSTATES = ("40001", "40P01", "55P03")
+TRANSIENT_SQLSTATES = ("40001", "40P01", "55P03", "57014")
 
 
 SQLSTATE_KINDS = {
@@ -46,11 +46,28 @@ class Database:
     """One service's connection pool and its only way to begin a transaction.
 
     `url` is a libpq-style address (`postgresql://…`); `pool_size` is a number of connections, the hard
-    upper bound for this process; `pool_timeout_seconds` bounds the wait for a free one.
+    upper bound for this process; `pool_timeout_seconds` bounds the wait for a free one, the other times
+    bound connecting, one statement and one wait for a lock.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, pool_timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        pool_timeout_seconds: float = 10.0,
+        connect_timeout_seconds: float = 10.0,
+        statement_timeout_seconds: float = 120.0,
+        lock_timeout_seconds: float = 30.0,
+    ) -> None:
         self.url = url
+        self._connect_timeout_seconds = connect_timeout_seconds
+        server_settings = {
+            "timezone": "UTC",
+            "jit": "off",
+            "statement_timeout": f"{round(statement_timeout_seconds * 1000)}ms",
+            "lock_timeout": f"{round(lock_timeout_seconds * 1000)}ms",
+        }
         self.engine = create_async_engine(
             make_url(url).set(drivername="postgresql+asyncpg"),
             pool_size=pool_size,
@@ -59,9 +76,10 @@ class Database:
             hide_parameters=True,
             pool_timeout=pool_timeout_seconds,
             connect_args={
-                "server_settings": {"timezone": "UTC", "jit": "off"},
-                "timeout": 10,
-                "command_timeout": 120,
+                "server_settings": server_settings,
+                "timeout": connect_timeout_seconds,
+                # The server ends a statement itself; this is for a server that no longer answers at all.
+                "command_timeout": statement_timeout_seconds + 10,
             },
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
@@ -89,7 +107,7 @@ class Database:
         url = make_url(self.url).set(drivername="postgresql")
         connection = await asyncpg.connect(
             url.render_as_string(hide_password=False),
-            timeout=10,
+            timeout=self._connect_timeout_seconds,
             command_timeout=120,
             server_settings={"timezone": "UTC", "jit": "off"},
         )
@@ -192,5 +210,5 @@ def is_outage(error: BaseException) -> bool:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Say whether PostgreSQL sacrificed this transaction (deadlock, serialisation, lock timeout)."""
+    """Say whether PostgreSQL sacrificed this transaction: a deadlock, a serialisation failure, a timeout."""
     return any(getattr(cause, "sqlstate", None) in TRANSIENT_SQLSTATES for cause in _causes(error))

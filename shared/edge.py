@@ -57,7 +57,7 @@ def platform(request: Request) -> Platform:
     return found
 
 
-class _RollBack(Exception):  # noqa: N818 - a signal, not an error
+class _RollBack(Exception):
     """Leaves the transaction of a dry run."""
 
 

@@ -1,4 +1,4 @@
-"""Jobs every service has: retried dead letters, and rows of the platform tables that have served their time."""
+"""Jobs every service has: retried dead letters, and platform rows that have served their time."""
 
 from datetime import timedelta
 

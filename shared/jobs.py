@@ -51,7 +51,7 @@ class Jobs:
 
 
 async def run_job(job: Job, database: Database, alive: Callable[[], None]) -> None:
-    """Run one job for ever. A failure is logged and counted, and the job waits longer before it tries again."""
+    """Run one job for ever. A failure is logged and counted, and lengthens the wait for the next try."""
     backoff = Backoff(base_seconds=max(0.1, job.every_seconds), cap_seconds=max(30.0, job.every_seconds))
     while True:
         alive()

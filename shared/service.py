@@ -88,6 +88,9 @@ async def _running(service: Service, settings: ServiceSettings, app: FastAPI) ->
             settings.database_url.get_secret_value(),
             pool_size=settings.database_pool_size,
             pool_timeout_seconds=settings.database_pool_timeout_seconds,
+            connect_timeout_seconds=settings.database_connect_timeout_seconds,
+            statement_timeout_seconds=settings.database_statement_timeout_seconds,
+            lock_timeout_seconds=settings.database_lock_timeout_seconds,
         )
         stack.push_async_callback(database.close)
         bus = _bus(service, settings)

@@ -176,7 +176,6 @@ class ServiceSettings(BaseSettings):
     request_body_max_bytes: int = Field(
         2 * 1024 * 1024, ge=1024, description="Largest request body in bytes; a batch route states its own."
     )
-    page_max_items: int = Field(200, ge=1, le=1000, description="Most items in one page of a list.")
 
     consumer_batch_records: int = Field(
         2000,
@@ -225,9 +224,6 @@ class ServiceSettings(BaseSettings):
     )
     idempotency_retention_seconds: int = Field(
         86_400, ge=60, description="How long the answer to an Idempotency-Key is kept for a retry."
-    )
-    idempotency_answer_max_bytes: int = Field(
-        1024 * 1024, ge=1024, description="Largest answer stored for a retry, in bytes."
     )
 
     group_commit_max_batch: int = Field(
