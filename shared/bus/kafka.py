@@ -5,9 +5,10 @@ matter, and a revocation waits for the batch in hand before it lets go.
 """
 
 import asyncio
+import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -34,10 +35,17 @@ __all__ = ["KafkaBus"]
 
 log = structlog.get_logger(__name__)
 
+# During an outage aiokafka logs every attempt of every client as an error. Each failure that matters
+# reaches a caller as BusUnavailable, and is said once there.
+logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
 T = TypeVar("T")
 
 # A larger batch than one record's limit would be refused by a broker with default settings.
 BATCH_BYTES = 512_000
+
+# How long we wait for a client to close, or to fail by itself, before going on without it.
+PATIENCE_SECONDS = 5.0
 
 
 class KafkaBus:
@@ -71,6 +79,7 @@ class KafkaBus:
         self._asking = asyncio.Lock()
         self._counts: dict[str, int] = {}
         self._subscriptions: set[KafkaSubscription] = set()
+        self._retiring: set[asyncio.Task[None]] = set()
         self._closed = False
 
     # Life
@@ -83,8 +92,13 @@ class KafkaBus:
             return
         self._closed = True
         await asyncio.gather(*(each.close() for each in tuple(self._subscriptions)))
-        await self._forget_producer()
-        await self._forget_clients()
+        self._forget_producer()
+        self._forget_clients()
+        if self._retiring:
+            patience = self.timeout_seconds + PATIENCE_SECONDS
+            _, stuck = await asyncio.wait(tuple(self._retiring), timeout=patience)
+            for task in stuck:
+                task.cancel()
 
     async def ping(self) -> bool:
         try:
@@ -92,19 +106,30 @@ class KafkaBus:
                 admin = await self._connected_admin()
                 await self.bounded(admin.describe_cluster())
         except BusUnavailable:
-            await self._forget_clients()
+            self._forget_clients()
             return False
         return True
 
-    async def bounded(self, work: Awaitable[T]) -> T:
+    async def bounded(self, work: Awaitable[T], grace_seconds: float = 0.0) -> T:
         """The result of an exchange with the brokers, or BusUnavailable."""
         try:
-            async with asyncio.timeout(self.timeout_seconds):
+            async with asyncio.timeout(self.timeout_seconds + grace_seconds):
                 return await work
         except (CommitFailedError, UnknownMemberIdError):
             raise
         except (KafkaError, OSError, TimeoutError) as problem:
             raise BusUnavailable(f"Kafka: {type(problem).__name__}: {problem}") from problem
+
+    def retire(self, stopping: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Stop a client in the background; `close` waits for it.
+
+        One that cannot say goodbye to a broker that is away gives up by itself after a while. Cancelling it
+        instead would leave its tasks and connections behind.
+        """
+        task = asyncio.create_task(_quietly(stopping))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+        return task
 
     # Topics and publishing
 
@@ -129,7 +154,7 @@ class KafkaBus:
             problems = [each for each in outcomes if isinstance(each, BaseException)]
             if problems:
                 # After a batch that timed out the sequence numbers of an idempotent producer have a hole.
-                await self._forget_producer()
+                self._forget_producer()
                 raise problems[0]
 
     @staticmethod
@@ -169,7 +194,8 @@ class KafkaBus:
                 pending = next(rest, None)
             batch.close()
             acknowledged = await self.bounded(producer.send_batch(batch, topic, partition=partition))
-            await self.bounded(acknowledged)
+            # The producer itself gives up after timeout_seconds; ours is only the net below.
+            await self.bounded(acknowledged, grace_seconds=PATIENCE_SECONDS)
 
     async def _connected_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -187,15 +213,15 @@ class KafkaBus:
             try:
                 await self.bounded(producer.start())
             except BaseException:
-                await _stop(producer.stop())
+                self.retire(producer.stop())
                 raise
             self._producer = producer
         return self._producer
 
-    async def _forget_producer(self) -> None:
+    def _forget_producer(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _stop(producer.stop())
+            self.retire(producer.stop())
 
     # Groups
 
@@ -248,7 +274,7 @@ class KafkaBus:
         except (CommitFailedError, UnknownMemberIdError) as problem:
             raise RuntimeError(f"group {group} has live members") from problem
         finally:
-            await _stop(consumer.stop())
+            self.retire(consumer.stop())
 
     # Clients that ask
 
@@ -276,7 +302,7 @@ class KafkaBus:
             try:
                 await self.bounded(admin.start())
             except BaseException:
-                await _stop(admin.close())
+                self.retire(admin.close())
                 raise
             self._admin = admin
         return self._admin
@@ -288,18 +314,18 @@ class KafkaBus:
             try:
                 await self.bounded(looker.start())
             except BaseException:
-                await _stop(looker.stop())
+                self.retire(looker.stop())
                 raise
             self._looker = looker
         return self._looker
 
-    async def _forget_clients(self) -> None:
+    def _forget_clients(self) -> None:
         admin, self._admin = self._admin, None
         looker, self._looker = self._looker, None
         if admin is not None:
-            await _stop(admin.close())
+            self.retire(admin.close())
         if looker is not None:
-            await _stop(looker.stop())
+            self.retire(looker.stop())
 
 
 def _place(partition: TopicPartition) -> Place:
@@ -320,10 +346,8 @@ def _append(batch: Any, record: Outgoing, timestamp_ms: int) -> bool:
     return added is not None
 
 
-async def _stop(stopping: Awaitable[None]) -> None:
-    # A client that cannot say goodbye to a broker that is away must not keep us from leaving.
+async def _quietly(stopping: Coroutine[Any, Any, None]) -> None:
     try:
-        async with asyncio.timeout(5.0):
-            await stopping
+        await stopping
     except (KafkaError, OSError, TimeoutError) as problem:
         log.info("kafka_client_stopped_badly", problem=repr(problem))

@@ -67,7 +67,10 @@ class KafkaSubscription:
         self._closed = True
         self._bus.forget(self)
         self._hand_empty.set()
-        await self._disconnect()
+        stopping = self._disconnect()
+        if stopping is not None:
+            # Others get our partitions as soon as the goodbye arrived.
+            await asyncio.wait({stopping}, timeout=self._bus.timeout_seconds)
 
     @asynccontextmanager
     async def batch(self, max_records: int, max_wait_seconds: float) -> AsyncIterator[Sequence[Record]]:
@@ -144,7 +147,7 @@ class KafkaSubscription:
             return {}
         except KafkaError as problem:
             # Coordination ended for good in this consumer; the next attempt makes another.
-            await self._disconnect()
+            self._disconnect()
             raise BusUnavailable(f"Kafka: {type(problem).__name__}: {problem}") from problem
         return found
 
@@ -242,25 +245,24 @@ class KafkaSubscription:
                 # A topic that is made after we joined is found this soon.
                 metadata_max_age_ms=15_000,
             )
-            consumer.subscribe(topics=list(self._topics), listener=_Listener(self))
             self._consumer = consumer
             try:
                 await bus.bounded(consumer.start())
             except BaseException:
-                await self._disconnect()
+                self._disconnect()
                 raise
+            # Subscribing before the start would make the start wait for the group's rebalance, and so for
+            # the batches in hand of all its members.
+            consumer.subscribe(topics=list(self._topics), listener=_Listener(self))
         return self._consumer
 
-    async def _disconnect(self) -> None:
+    def _disconnect(self) -> "asyncio.Task[None] | None":
         consumer, self._consumer = self._consumer, None
         self._epoch += 1
         self._settled.clear()
         if consumer is not None:
-            try:
-                async with asyncio.timeout(self._bus.timeout_seconds):
-                    await consumer.stop()
-            except (KafkaError, OSError, TimeoutError) as problem:
-                log.info("kafka_client_stopped_badly", problem=repr(problem))
+            return self._bus.retire(consumer.stop())
+        return None
 
     async def revoked(self) -> None:
         """A rebalance begins: hand nothing out, let the batch in hand be committed, then let go."""
