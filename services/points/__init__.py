@@ -1,0 +1,1 @@
+"""The loyalty ledger: what members earn, spend and lose, to the point."""

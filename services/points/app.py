@@ -1,0 +1,21 @@
+"""The points service as one value."""
+
+from services.points import api, operations
+from services.points.handlers import handlers
+from services.points.jobs import jobs
+from services.points.settings import settings
+from shared.service import Service
+
+service = Service(
+    name="points",
+    title="The loyalty ledger: earning, lots, expiry, clawback and rewards.",
+    settings=settings,
+    routers=[api.hot_router, api.router],
+    handlers=handlers,
+    jobs=jobs,
+    backlogs={
+        "due_lots": operations.count_due_lots,
+        "parked_refunds": operations.count_parked_refunds,
+    },
+    desks=[api.redeem_desk],
+)

@@ -1,0 +1,51 @@
+"""Why the points service says no; the docstring is the message."""
+
+from shared.problems import Conflict, NotFound, Refusal
+
+
+class InsufficientPoints(Refusal):
+    """The member has not enough available points."""
+
+
+class RewardNotFound(NotFound):
+    """There is no such reward in the catalogue."""
+
+
+class RewardNotAvailable(Refusal):
+    """The reward cannot be redeemed now: its time has not come, is over, or it was retired."""
+
+
+class RewardOutOfStock(Refusal):
+    """Nothing of the reward is left."""
+
+
+class MemberLimitReached(Refusal):
+    """The member has redeemed this reward as often as one member may."""
+
+
+class RedemptionNotFound(NotFound):
+    """There is no such redemption."""
+
+
+class InvalidWindow(Refusal):
+    """A reward ends after it starts."""
+
+
+class RuleInThePast(Conflict):
+    """A rule version takes effect after every version before it and never in the past."""
+
+
+class UnknownOrderCurrency(Refusal):
+    """The order is in no currency that points know the minor unit of."""
+
+
+class TooManyPoints(Refusal):
+    """The order would earn more points than one entry may hold."""
+
+
+class ExpiryOutOfRange(Refusal):
+    """The points would expire beyond the end of the calendar."""
+
+
+class RefundCurrencyMismatch(Refusal):
+    """The refund is in another currency than its order."""

@@ -1,0 +1,55 @@
+"""Verbs of the ledger: each takes a session and a batch, and answers each command in order. None commits."""
+
+from services.points.operations.catalogue import (
+    NewRule,
+    add_earning_rule,
+    add_rewards,
+    change_reward,
+    retire_reward,
+    show_earning_rules,
+    show_reward,
+    show_rewards,
+)
+from services.points.operations.earn import Earn, Earned, earn
+from services.points.operations.expire import count_due_lots, count_parked_refunds, expire
+from services.points.operations.redeem import Redeem, Redeemed, redeem
+from services.points.operations.refund import Refunded, refund
+from services.points.operations.show import (
+    show_entries,
+    show_points,
+    show_redemption,
+    show_redemptions,
+    summarise,
+)
+from services.points.repository.orders import Refund, RuleVersion
+from services.points.repository.rewards import RedemptionRow
+
+__all__ = [
+    "Earn",
+    "Earned",
+    "NewRule",
+    "Redeem",
+    "Redeemed",
+    "RedemptionRow",
+    "Refund",
+    "Refunded",
+    "RuleVersion",
+    "add_earning_rule",
+    "add_rewards",
+    "change_reward",
+    "count_due_lots",
+    "count_parked_refunds",
+    "earn",
+    "expire",
+    "redeem",
+    "refund",
+    "retire_reward",
+    "show_earning_rules",
+    "show_entries",
+    "show_points",
+    "show_redemption",
+    "show_redemptions",
+    "show_reward",
+    "show_rewards",
+    "summarise",
+]

@@ -1,0 +1,132 @@
+"""Refund: what a refunded order had earned is taken back, exactly and once."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.points.domain import EarnedOrder, Lot, RuleBook, claw_back_due, spending_order, take
+from services.points.errors import RefundCurrencyMismatch
+from services.points.operations.ledger import Ledger
+from services.points.repository import ledger as ledger_repository
+from services.points.repository import orders as repository
+from services.points.repository.ledger import MoveRow
+from services.points.repository.orders import Refund
+from shared.events import PointsClawedBack
+from shared.outbox import emit
+from shared.problems import Refusal
+
+
+class Refunded(NamedTuple):
+    """What became of a refund: `applied`, `parked` until its order is paid, or `known` from before."""
+
+    order_id: UUID
+    refund_id: str
+    status: str
+
+
+async def refund(session: AsyncSession, commands: Sequence[Refund]) -> list[Refunded | Refusal]:
+    """Apply each refund once; one that comes before its order waits for it."""
+    order_ids = sorted({command.order_id for command in commands})
+    # The order may have earned for another member than the refund names, if the two were merged since.
+    members = {command.member_id for command in commands} | await repository.owners(session, order_ids)
+    ledger = await Ledger.open(session, members)
+    orders = await repository.earned_orders(session, order_ids)
+    await ledger.admit(session, (order.member_id for order in orders.values()))
+    unique = {
+        (command.order_id, command.refund_id): command
+        for command in reversed(commands)
+        if not _is_foreign(orders.get(command.order_id), command)
+    }
+    fresh = await repository.add_refunds(session, list(unique.values()))
+    due = [unique[key] for key in unique if key in fresh and key[0] in orders]
+    if due:
+        await apply_refunds(session, ledger, due, await repository.rule_book(session))
+    await emit(session, ledger.events)
+    results: list[Refunded | Refusal] = []
+    for command in commands:
+        key = (command.order_id, command.refund_id)
+        if _is_foreign(orders.get(command.order_id), command):
+            results.append(
+                RefundCurrencyMismatch(order_id=str(command.order_id), refund_id=command.refund_id)
+            )
+            continue
+        status = "known" if key not in fresh else "applied" if key[0] in orders else "parked"
+        fresh.discard(key)
+        results.append(Refunded(*key, status))
+    return results
+
+
+def _is_foreign(order: EarnedOrder | None, refund: Refund) -> bool:
+    return order is not None and order.currency != refund.currency
+
+
+async def apply_refunds(
+    session: AsyncSession, ledger: Ledger, refunds: Sequence[Refund], rules: RuleBook
+) -> None:
+    """Claw back for refunds whose orders have earned; the accounts are locked and settled.
+
+    A parked refund in another currency than its order stays parked: it must not fail the order, and the
+    backlog of parked refunds shows it.
+    """
+    orders = await repository.earned_orders(session, sorted({refund.order_id for refund in refunds}))
+    await ledger.admit(session, (order.member_id for order in orders.values()))
+    due: list[tuple[Refund, EarnedOrder, int]] = []
+    for item in sorted(refunds, key=lambda refund: (refund.refunded_at, refund.refund_id)):
+        order = orders[item.order_id]
+        if _is_foreign(order, item):
+            continue
+        order.refunded_minor += item.amount_minor
+        order.complete = order.complete or item.complete
+        points = claw_back_due(order, rules.version(order.rule_version))
+        order.clawed_back_points += points
+        due.append((item, order, points))
+    needs: dict[UUID, int] = defaultdict(int)
+    for _, order, points in due:
+        needs[order.member_id] += points
+    own_lots = [order.entry_id for _, order, _ in due]
+    lots = await ledger_repository.paying_lots(session, needs, now=ledger.now, wanted_ids=own_lots)
+    for item, order, points in due:
+        _claw_back(ledger, item, order, points, lots[order.member_id])
+    await ledger.save(session)
+    applied = [(item.order_id, item.refund_id, points) for item, _, points in due]
+    await repository.apply_refunds(session, applied, now=ledger.now)
+
+
+def _claw_back(ledger: Ledger, item: Refund, order: EarnedOrder, points: int, lots: list[Lot]) -> None:
+    """Take points back: from the order's own lot, then from the others, and the rest becomes debt."""
+    if points == 0:
+        return
+    account = ledger.accounts[order.member_id]
+    moves, missing = take(spending_order(lots, order.entry_id), points)
+    account.clawed_back_points += points
+    account.open_points -= points - missing
+    account.debt_points += missing
+    entry_id = ledger.enter(
+        account,
+        "claw_back",
+        -points,
+        about_id=order.order_id,
+        reference=item.refund_id,
+        actor=item.actor,
+        reason="Order refunded",
+        occurred_at=item.refunded_at,
+        rule_version=order.rule_version,
+        basis_minor=item.amount_minor,
+        currency=item.currency,
+    )
+    ledger.moves += [MoveRow(lot_id, entry_id, taken) for lot_id, taken in moves]
+    ledger.events.append(
+        PointsClawedBack(
+            member_id=account.member_id,
+            entry_id=entry_id,
+            order_id=order.order_id,
+            refund_id=item.refund_id,
+            points=points,
+            debt_points=missing,
+            clawed_back_at=ledger.now,
+            balance_points=account.balance_points,
+        )
+    )

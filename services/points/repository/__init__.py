@@ -1,0 +1,1 @@
+"""Every statement of the points service, by what it is about."""

@@ -1,0 +1,196 @@
+"""Statements on rules, and on orders as the ledger knows them: what they earned, and their refunds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.points.domain import EarnedOrder, EarningRule, RuleBook
+
+
+class Refund(NamedTuple):
+    """A refund of an order, in the order of ADD_REFUNDS."""
+
+    order_id: UUID
+    refund_id: str
+    member_id: UUID
+    currency: str
+    amount_minor: int
+    complete: bool
+    actor: str
+    refunded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RuleVersion:
+    """A version of the earning rule with who made it and when."""
+
+    rule: EarningRule
+    created_by: str
+    created_at: datetime
+
+
+RULES = text(
+    """
+    SELECT version, points_per_unit, lot_lifetime_days, effective_at, created_by, created_at
+    FROM earning_rules ORDER BY version
+    """
+)
+
+# Held until the end of the transaction: two new versions at once would both be the next one.
+LOCK_RULES = text("LOCK TABLE earning_rules IN SHARE ROW EXCLUSIVE MODE")
+
+ADD_RULE = text(
+    """
+    INSERT INTO earning_rules (version, points_per_unit, lot_lifetime_days, effective_at, created_by)
+    VALUES (:version, :points_per_unit, :lot_lifetime_days, :effective_at, :created_by)
+    RETURNING version, points_per_unit, lot_lifetime_days, effective_at, created_by, created_at
+    """
+)
+
+OWNERS = text(
+    """
+    SELECT DISTINCT member_id FROM entries
+    WHERE about_id = ANY(CAST(:order_ids AS uuid[])) AND kind = 'earn' AND reference = ''
+    """
+)
+
+EARNED_ORDERS = text(
+    """
+    SELECT entries.about_id AS order_id, entries.member_id, entries.id, entries.points,
+           entries.rule_version, entries.basis_minor, entries.currency,
+           coalesce(lots.expired_points, 0) AS expired_points,
+           coalesce(refund.amount_minor, 0) AS refunded_minor,
+           coalesce(refund.clawed_back_points, 0) AS clawed_back_points,
+           coalesce(refund.complete, false) AS complete
+    FROM entries
+         LEFT JOIN lots ON lots.id = entries.id
+         LEFT JOIN LATERAL (
+             SELECT sum(amount_minor) AS amount_minor, sum(clawed_back_points) AS clawed_back_points,
+                    bool_or(complete) AS complete
+             FROM order_refunds
+             WHERE order_refunds.order_id = entries.about_id AND applied_at IS NOT NULL
+         ) AS refund ON true
+    WHERE entries.about_id = ANY(CAST(:order_ids AS uuid[])) AND entries.kind = 'earn'
+          AND entries.reference = ''
+    """
+)
+
+ADD_REFUNDS = text(
+    """
+    INSERT INTO order_refunds (order_id, refund_id, member_id, currency, amount_minor, complete, actor,
+                               refunded_at)
+    SELECT * FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS text[]), CAST(:p2 AS uuid[]), CAST(:p3 AS text[]),
+                         CAST(:p4 AS bigint[]), CAST(:p5 AS boolean[]), CAST(:p6 AS text[]),
+                         CAST(:p7 AS timestamptz[]))
+    ON CONFLICT (order_id, refund_id) DO NOTHING
+    RETURNING order_id, refund_id
+    """
+)
+
+PARKED_REFUNDS = text(
+    """
+    SELECT order_id, refund_id, member_id, currency, amount_minor, complete, actor, refunded_at
+    FROM order_refunds
+    WHERE order_id = ANY(CAST(:order_ids AS uuid[])) AND applied_at IS NULL
+    ORDER BY order_id, refunded_at, refund_id
+    """
+)
+
+APPLY_REFUNDS = text(
+    """
+    UPDATE order_refunds SET applied_at = :now, clawed_back_points = applied.points
+    FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS text[]), CAST(:p2 AS bigint[]))
+         AS applied(order_id, refund_id, points)
+    WHERE order_refunds.order_id = applied.order_id AND order_refunds.refund_id = applied.refund_id
+    """
+)
+
+
+def _rule_version(row: Row[tuple[object, ...]]) -> RuleVersion:
+    rule = EarningRule(row.version, row.points_per_unit, row.lot_lifetime_days, row.effective_at)
+    return RuleVersion(rule, row.created_by, row.created_at)
+
+
+async def rule_versions(session: AsyncSession) -> list[RuleVersion]:
+    """Return all versions of the earning rule, the oldest first."""
+    return [_rule_version(row) for row in await session.execute(RULES)]
+
+
+async def rule_book(session: AsyncSession) -> RuleBook:
+    """Return the earning rule in all its versions."""
+    return RuleBook(version.rule for version in await rule_versions(session))
+
+
+async def lock_rules(session: AsyncSession) -> None:
+    """Make other authors of rules wait; readers are not affected."""
+    await session.execute(LOCK_RULES)
+
+
+async def add_rule(session: AsyncSession, rule: EarningRule, *, created_by: str) -> RuleVersion:
+    """Add a version of the earning rule."""
+    rows = await session.execute(
+        ADD_RULE,
+        {
+            "version": rule.version,
+            "points_per_unit": rule.points_per_unit,
+            "lot_lifetime_days": rule.lot_lifetime_days,
+            "effective_at": rule.effective_at,
+            "created_by": created_by,
+        },
+    )
+    return _rule_version(rows.one())
+
+
+async def owners(session: AsyncSession, order_ids: Sequence[UUID]) -> set[UUID]:
+    """Return the members whose accounts earned on these orders."""
+    return set((await session.scalars(OWNERS, {"order_ids": list(order_ids)})).all())
+
+
+async def earned_orders(session: AsyncSession, order_ids: Sequence[UUID]) -> dict[UUID, EarnedOrder]:
+    """Return those of the orders that have earned, as far as they are refunded."""
+    rows = await session.execute(EARNED_ORDERS, {"order_ids": list(order_ids)})
+    # Sums of bigints are numeric, which the driver hands over as Decimal.
+    return {
+        row.order_id: EarnedOrder(
+            order_id=row.order_id,
+            member_id=row.member_id,
+            entry_id=row.id,
+            granted_points=row.points,
+            rule_version=row.rule_version,
+            total_minor=row.basis_minor,
+            currency=row.currency,
+            expired_points=row.expired_points,
+            refunded_minor=int(row.refunded_minor),
+            clawed_back_points=int(row.clawed_back_points),
+            complete=row.complete,
+        )
+        for row in rows
+    }
+
+
+async def add_refunds(session: AsyncSession, refunds: Sequence[Refund]) -> set[tuple[UUID, str]]:
+    """Remember refunds, parked at first; return which of them are new."""
+    if not refunds:
+        return set()
+    columns = zip(*sorted(refunds), strict=True)
+    rows = await session.execute(ADD_REFUNDS, {f"p{number}": column for number, column in enumerate(columns)})
+    return {(row.order_id, row.refund_id) for row in rows}
+
+
+async def parked_refunds(session: AsyncSession, order_ids: Sequence[UUID]) -> list[Refund]:
+    """Return refunds that came before their order was paid."""
+    return [Refund(*row) for row in await session.execute(PARKED_REFUNDS, {"order_ids": list(order_ids)})]
+
+
+async def apply_refunds(
+    session: AsyncSession, applied: Sequence[tuple[UUID, str, int]], *, now: datetime
+) -> None:
+    """Mark (order, refund, points clawed back) as applied."""
+    if applied:
+        columns = {f"p{number}": column for number, column in enumerate(zip(*applied, strict=True))}
+        await session.execute(APPLY_REFUNDS, columns | {"now": now})

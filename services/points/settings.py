@@ -1,0 +1,27 @@
+"""What an operator can set for points, beside what every service has."""
+
+from functools import lru_cache
+
+from pydantic import Field
+
+from shared.settings import ServiceSettings
+
+
+class PointsSettings(ServiceSettings):
+    """Settings of the points service."""
+
+    service: str = "points"
+    port: int = Field(8002, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
+    expiry_chunk_accounts: int = Field(
+        2000,
+        ge=1,
+        le=20_000,
+        description="Accounts whose due lots expire in one transaction; their members wait for it when they "
+        "redeem, so it should stay within some hundred milliseconds.",
+    )
+
+
+@lru_cache
+def settings() -> PointsSettings:
+    """Return the settings of this process, read once."""
+    return PointsSettings()
