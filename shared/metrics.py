@@ -171,6 +171,11 @@ RELAY_LEADER: Final = gauge(
 
 _area = "Bus and consumer"
 BUS_UP: Final = gauge("regulars_bus_up", "1 while the bus answers; the API keeps serving at 0.")
+BUS_OFFSETS_LOST: Final = counter(
+    "regulars_bus_offsets_lost_total",
+    "Records that retention removed before the group read them; raise retention or look why it was away.",
+    ("group", "topic"),
+)
 CONSUMER_LAG: Final = gauge(
     "regulars_consumer_lag_records",
     "Records published and not yet taken in, by group and topic.",

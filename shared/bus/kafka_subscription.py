@@ -17,6 +17,7 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
+from shared import metrics
 from shared.bus import BusUnavailable, Record, StartAt
 from shared.bus import TopicPartition as Place
 
@@ -214,6 +215,7 @@ class KafkaSubscription:
         for place, offset in wanted.items():
             goal = earliest[place] if self._bus.lost_offsets == "earliest" else latest[place]
             consumer.seek(place, goal)
+            metrics.BUS_OFFSETS_LOST.labels(self._group, place.topic).inc(max(0, earliest[place] - offset))
             log.error(
                 "bus_offsets_lost",
                 group=self._group,

@@ -14,6 +14,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from shared import metrics
 from shared.bus import (
     MAX_RECORD_BYTES,
     BusUnavailable,
@@ -252,6 +253,7 @@ class PostgresBus:
 
     def report_lost(self, group: str, topic: str, partition: int, records: int) -> None:
         """Records left by retention before the group read them. Going on is right, silence is not."""
+        metrics.BUS_OFFSETS_LOST.labels(group, topic).inc(records)
         log.error(
             "bus_offsets_lost",
             group=group,

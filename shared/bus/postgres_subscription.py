@@ -81,7 +81,7 @@ class PostgresSubscription:
         self._group = group
         self.topics = tuple(topics)
         self._start_at = start
-        self._member: UUID = uuid4()
+        self.member: UUID = uuid4()
         self._partitions: dict[int, _Partition] = {}
         self._in_hand: list[Record] | None = None
         self._epochs_in_hand: dict[int, int] = {}
@@ -123,7 +123,7 @@ class PostgresSubscription:
         self._bus.forget(self)
         try:
             async with self._bus.reading() as connection:
-                await leave(connection, self._group, self._member)
+                await leave(connection, self._group, self.member)
         except BusUnavailable:
             # The lease will run out by itself.
             log.warning("bus_left_without_goodbye", group=self._group)
@@ -232,7 +232,7 @@ class PostgresSubscription:
             rows = await connection.fetch(
                 COMMIT,
                 self._group,
-                self._member,
+                self.member,
                 list(offsets),
                 [epochs[partition_id] for partition_id in offsets],
                 list(offsets.values()),
@@ -329,7 +329,7 @@ class PostgresSubscription:
                 renewal = await renew(
                     connection,
                     self._group,
-                    self._member,
+                    self.member,
                     self.topics,
                     self._start_at,
                     self._bus.lease_seconds,
@@ -337,7 +337,7 @@ class PostgresSubscription:
                 self._accept(renewal)
                 leaving = self._drained()
                 if leaving:
-                    await release(connection, self._group, self._member, leaving)
+                    await release(connection, self._group, self.member, leaving)
                     for partition_id in leaving:
                         self._drop(partition_id)
             self._joined = True
