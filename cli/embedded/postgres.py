@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Self
+from typing import Self, TypedDict
 from urllib.parse import quote
 
 import psutil
@@ -71,6 +71,14 @@ SETTINGS = {
 
 # Only for tests: a crash of the machine may lose everything, a killed server loses nothing.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+
+
+class _Account(TypedDict, total=False):
+    """Under which account a program runs, as `subprocess.run` takes it."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
 
 
 class PostgresDidNotStart(RuntimeError):
@@ -273,7 +281,7 @@ class EmbeddedPostgres:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                user=self._user,
+                **self._account(),
                 cwd="/",
                 # Its own session, so that Ctrl-C in the terminal reaches us and not the server.
                 start_new_session=True,
@@ -284,6 +292,13 @@ class EmbeddedPostgres:
         if done.returncode != 0:
             log = self._log.read_text()[-4000:] if self._log.exists() else ""
             raise PostgresDidNotStart(f"{program}: {said}\n{log}")
+
+    def _account(self) -> _Account:
+        if self._user is None:
+            return {}
+        # With the account alone the server would keep root's groups.
+        account = pwd.getpwnam(self._user)
+        return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
     def _passwords(self) -> dict[str, str]:
         path = self.home / "passwords.json"
