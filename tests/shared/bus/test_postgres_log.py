@@ -88,6 +88,7 @@ async def test_who_lost_the_lease_cannot_commit(
             "UPDATE bus.positions SET owner = $2, epoch = epoch + 1 WHERE group_name = $1", group, uuid4()
         )
     assert await bus.committed(group, [topic]) == {(topic, 0): 0}
+    await slow.close()
     again = await read(bus.subscribe(group, [topic]), 10)
     assert numbers(again) == list(range(10))
 
