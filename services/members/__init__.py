@@ -1,0 +1,1 @@
+"""Members: people, their shop identities, orders as they arrive, consent of record, tiers and tags."""

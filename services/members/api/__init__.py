@@ -1,0 +1,9 @@
+"""The routes of members."""
+
+from services.members.api.orders import router as orders_router
+from services.members.api.people import router as people_router
+from services.members.api.program import router as program_router
+
+__all__ = ["routers"]
+
+routers = [orders_router, people_router, program_router]

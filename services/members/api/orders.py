@@ -1,0 +1,230 @@
+"""Orders, refunds and cancellations."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from services.members import operations
+from services.members.api.answers import answer, merged
+from services.members.domain import state_of
+from services.members.errors import (
+    CancellationConflict,
+    MemberNotFound,
+    OrderConflict,
+    OrderNotFound,
+    OrderTotalMismatch,
+    RefundConflict,
+    RefundExceedsOrder,
+    RefundLinesMismatch,
+    TooManyItems,
+    UnknownOrderLine,
+)
+from services.members.operations import CancellationTaken, OrderTaken, RefundTaken
+from services.members.repository import orders as orders_repository
+from services.members.repository import people as people_repository
+from services.members.repository import returns as returns_repository
+from services.members.schemas import (
+    CancellationIn,
+    CancellationResult,
+    OrderIn,
+    OrderOut,
+    OrderResult,
+    RefundIn,
+    RefundOut,
+    RefundResult,
+    batch_body,
+    read_batch,
+)
+from shared.auth import Caller, require
+from shared.edge import DryRun, Transaction, TransactionalRoute
+from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page, cut, decode_cursor
+from shared.problems import (
+    InvalidItem,
+    InvalidRequest,
+    MalformedJson,
+    PayloadTooLarge,
+    Refusal,
+    UnsupportedMediaType,
+    problem_responses,
+)
+from shared.request_limits import body_limit
+
+__all__ = ["router"]
+
+# A thousand orders of ten lines each fit with room to spare; the body is held in memory while it is read.
+BATCH_MAX_BYTES = 10 * 1024 * 1024
+
+BODY_REFUSALS = (InvalidRequest, MalformedJson, PayloadTooLarge, TooManyItems, UnsupportedMediaType)
+
+router = APIRouter(prefix="/v1", route_class=TransactionalRoute)
+
+Reader = Annotated[Caller, Depends(require("members:read"))]
+Writer = Annotated[Caller, Depends(require("members:write"))]
+
+
+def _responses(*refusals: type[Refusal], several: bool = True) -> dict[int | str, dict[str, Any]]:
+    note = " Several items are answered with 200 and one entry in `results` per item." if several else ""
+    return {
+        200: {"description": f"It was known already and nothing changed.{note}"},
+        **problem_responses(*BODY_REFUSALS, *refusals),
+    }
+
+
+@router.post(
+    "/orders",
+    tags=["orders"],
+    status_code=201,
+    response_model=OrderResult,
+    openapi_extra=batch_body(OrderIn, lines=True),
+    responses=_responses(OrderConflict, OrderTotalMismatch),
+)
+@body_limit(BATCH_MAX_BYTES)
+async def take_orders(
+    request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
+) -> Response:
+    """Take in an order, an array of up to 1,000, or as many lines of NDJSON.
+
+    An order that comes again changes nothing; placed before and now with `paid_at`, it is paid; with other
+    content it is refused.
+    """
+    batch = read_batch(OrderIn, await request.body(), request.headers.get("content-type", ""))
+    commands = [item.command() for item in batch.items if not isinstance(item, InvalidItem)]
+    taken = await operations.take_orders(session, commands, actor=caller.key_id)
+    return answer(merged(batch.items, taken), _order_taken, is_single=batch.is_single)
+
+
+def _order_taken(taken: OrderTaken) -> dict[str, Any]:
+    order = taken.order
+    body = {
+        "status": "accepted" if taken.changed else "unchanged",
+        "order_id": order.id,
+        "member_id": order.member_id,
+        "state": state_of(order),
+    }
+    return body | {"note": taken.note} if taken.note else body
+
+
+@router.post(
+    "/refunds",
+    tags=["orders"],
+    status_code=201,
+    response_model=RefundResult,
+    openapi_extra=batch_body(RefundIn),
+    responses={
+        202: {"description": "Parked until the order is paid.", "model": RefundResult},
+        **_responses(RefundConflict, RefundExceedsOrder, RefundLinesMismatch, UnknownOrderLine),
+    },
+)
+@body_limit(BATCH_MAX_BYTES)
+async def take_refunds(
+    request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
+) -> Response:
+    """Take in a refund or up to 1,000; one that comes before its order is parked and applied later."""
+    batch = read_batch(RefundIn, await request.body(), request.headers.get("content-type", ""))
+    commands = [item.command() for item in batch.items if not isinstance(item, InvalidItem)]
+    taken = await operations.take_refunds(session, commands)
+    return answer(merged(batch.items, taken), _refund_taken, is_single=batch.is_single)
+
+
+def _refund_taken(taken: RefundTaken) -> dict[str, Any]:
+    order = taken.order
+    body: dict[str, Any] = {
+        "status": "accepted" if taken.changed else "unchanged",
+        "refund_id": taken.refund.refund_id,
+        "state": taken.state,
+    }
+    if order is not None:
+        body |= {"order_id": order.id, "complete": order.refunded_minor == order.total_minor}
+    return body
+
+
+@router.post(
+    "/cancellations",
+    tags=["orders"],
+    status_code=201,
+    response_model=CancellationResult,
+    openapi_extra=batch_body(CancellationIn),
+    responses={
+        202: {"description": "Parked until the order comes.", "model": CancellationResult},
+        **_responses(CancellationConflict),
+    },
+)
+@body_limit(BATCH_MAX_BYTES)
+async def take_cancellations(
+    request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
+) -> Response:
+    """Take in a cancellation or up to 1,000; one that comes before its order is parked and applied later."""
+    batch = read_batch(CancellationIn, await request.body(), request.headers.get("content-type", ""))
+    commands = [item.command() for item in batch.items if not isinstance(item, InvalidItem)]
+    taken = await operations.take_cancellations(session, commands)
+    return answer(merged(batch.items, taken), _cancellation_taken, is_single=batch.is_single)
+
+
+def _cancellation_taken(taken: CancellationTaken) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "status": "accepted" if taken.changed else "unchanged",
+        "external_order_id": taken.cancellation.key[2],
+        "state": taken.state,
+    }
+    return body if taken.order is None else body | {"order_id": taken.order.id}
+
+
+@router.get("/orders/{order_id}", tags=["orders"], responses=problem_responses(OrderNotFound))
+async def read_order(order_id: UUID, session: Transaction, caller: Reader) -> OrderOut:
+    """Read one order with its lines."""
+    row = await orders_repository.order(session, order_id)
+    if row is None:
+        raise OrderNotFound
+    return OrderOut.model_validate(dict(row))
+
+
+class OrderPosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a page of a member's orders ends."""
+
+    placed_at: datetime
+    order_id: UUID
+
+
+@router.get("/members/{member_id}/orders", tags=["orders"], responses=problem_responses(MemberNotFound))
+async def read_orders_of_member(
+    member_id: UUID, session: Transaction, caller: Reader, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+) -> Page[OrderOut]:
+    """Read a member's orders, the latest first."""
+    after = None if cursor is None else decode_cursor(cursor, OrderPosition)
+    if not await people_repository.whole_members(session, [member_id]):
+        raise MemberNotFound
+    rows = await orders_repository.orders_of_member(
+        session,
+        member_id,
+        after=None if after is None else (after.placed_at, after.order_id),
+        limit=limit + 1,
+    )
+    page, next_cursor = cut(rows, limit, lambda row: OrderPosition(row["placed_at"], row["order_id"]))
+    return Page(items=[OrderOut.model_validate(dict(row)) for row in page], next_cursor=next_cursor)
+
+
+class RefundPosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a page of refunds ends."""
+
+    received_at: datetime
+    refund_id: str
+
+
+@router.get("/refunds", tags=["orders"])
+async def read_refunds(
+    session: Transaction,
+    caller: Reader,
+    state: Annotated[Literal["parked", "refused"], Query(description="Which refunds wait or failed.")],
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Page[RefundOut]:
+    """Read refunds that wait for their order, or were refused when it came; the longest known first."""
+    after = None if cursor is None else decode_cursor(cursor, RefundPosition)
+    rows = await returns_repository.refunds_page(
+        session, state, after=None if after is None else (after.received_at, after.refund_id), limit=limit + 1
+    )
+    page, next_cursor = cut(rows, limit, lambda row: RefundPosition(row["received_at"], row["refund_id"]))
+    return Page(items=[RefundOut.model_validate(dict(row)) for row in page], next_cursor=next_cursor)

@@ -1,0 +1,187 @@
+"""Members: who they are, their tags and what they agreed to."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.members import operations
+from services.members.api.answers import answer, merged
+from services.members.domain import Statement
+from services.members.errors import MemberNotFound, TooManyTags
+from services.members.operations import ConsentRecorded, Tagging
+from services.members.repository import people as repository
+from services.members.schemas import (
+    ConsentIn,
+    ConsentResult,
+    MemberOut,
+    ProfilePatch,
+    TagsIn,
+    TagsOut,
+    batch_body,
+    read_batch,
+)
+from services.members.settings import settings
+from shared.auth import Caller, require
+from shared.clock import utc_now
+from shared.edge import DryRun, Transaction, TransactionalRoute
+from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page, cut, decode_cursor
+from shared.problems import (
+    InvalidItem,
+    InvalidRequest,
+    MalformedJson,
+    PayloadTooLarge,
+    Refusal,
+    UnsupportedMediaType,
+    error_members,
+    problem_responses,
+)
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", route_class=TransactionalRoute)
+
+Reader = Annotated[Caller, Depends(require("members:read"))]
+Writer = Annotated[Caller, Depends(require("members:write"))]
+
+
+class MemberPosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a page of members ends."""
+
+    member_id: UUID
+
+
+@router.get("/members", tags=["members"], responses=problem_responses(InvalidRequest))
+async def read_members(
+    session: Transaction,
+    caller: Reader,
+    source: Annotated[str | None, Query(max_length=64)] = None,
+    external_id: Annotated[str | None, Query(max_length=200)] = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Page[MemberOut]:
+    """Read members in the order in which they joined, or the one that a source knows by an id."""
+    if (source is None) != (external_id is None):
+        error = {"loc": ("source" if source is None else "external_id",), "msg": "goes with the other one"}
+        raise InvalidRequest(**error_members([error], place="query"))
+    if source is not None and external_id is not None:
+        found = await repository.member_ids(session, [(source, external_id)])
+        whole = await repository.whole_members(session, found.values())
+        return Page(items=[_member_out(row) for row in whole.values()])
+    after = None if cursor is None else decode_cursor(cursor, MemberPosition).member_id
+    rows = await repository.members_page(session, after=after, limit=limit + 1)
+    page, next_cursor = cut(rows, limit, lambda row: MemberPosition(row["member_id"]))
+    return Page(items=[_member_out(row) for row in page], next_cursor=next_cursor)
+
+
+@router.get("/members/{member_id}", tags=["members"], responses=problem_responses(MemberNotFound))
+async def read_member(member_id: UUID, session: Transaction, caller: Reader) -> MemberOut:
+    """Read one member with everything that is known."""
+    return _member_out(await _whole(session, member_id))
+
+
+@router.patch("/members/{member_id}", tags=["members"], responses=problem_responses(MemberNotFound))
+async def change_profile(
+    member_id: UUID, patch: ProfilePatch, session: Transaction, caller: Writer, dry_run: DryRun = False
+) -> MemberOut:
+    """Change what is known about a member; null takes a value away."""
+    attributes = patch.model_dump(exclude_unset=True)
+    _raise_refusals(await operations.change_profile(session, [(member_id, attributes, utc_now())]))
+    return _member_out(await _whole(session, member_id))
+
+
+@router.put(
+    "/members/{member_id}/tags", tags=["members"], responses=problem_responses(MemberNotFound, TooManyTags)
+)
+async def tag_member(
+    member_id: UUID, body: TagsIn, session: Transaction, caller: Writer, dry_run: DryRun = False
+) -> TagsOut:
+    """Give a member tags, beside those it has."""
+    tagging = Tagging(member_id, body.tags, body.source or caller.key_id, body.expires_in_seconds)
+    _raise_refusals(await operations.tag_members(session, [tagging]))
+    return _tags_out(await _whole(session, member_id))
+
+
+@router.delete("/members/{member_id}/tags", tags=["members"], responses=problem_responses(MemberNotFound))
+async def untag_member(
+    member_id: UUID,
+    session: Transaction,
+    caller: Writer,
+    tag: Annotated[list[str], Query(min_length=1, max_length=50, description="Which to take; repeatable.")],
+    dry_run: DryRun = False,
+) -> TagsOut:
+    """Take tags from a member; those that it does not have do not matter."""
+    _raise_refusals(await operations.untag_members(session, [Tagging(member_id, tag, caller.key_id)]))
+    return _tags_out(await _whole(session, member_id))
+
+
+@router.post(
+    "/consents",
+    tags=["members"],
+    status_code=201,
+    response_model=ConsentResult,
+    openapi_extra=batch_body(ConsentIn),
+    responses={
+        200: {"description": "Nothing changed; or several items, with one entry in `results` per item."},
+        **problem_responses(
+            MemberNotFound, InvalidRequest, MalformedJson, PayloadTooLarge, UnsupportedMediaType
+        ),
+    },
+)
+async def record_consents(
+    request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
+) -> Response:
+    """Record what a member agrees to, or up to 1,000 such statements; the latest statement holds."""
+    batch = read_batch(ConsentIn, await request.body(), request.headers.get("content-type", ""))
+    now = utc_now()
+    statements = [
+        Statement(
+            member_id=item.member_id,
+            channel=item.channel,
+            purpose=item.purpose,
+            granted=item.granted,
+            stated_at=item.stated_at or now,
+            wording_hash=item.wording_hash,
+            source=item.source,
+            actor=item.actor,
+        )
+        for item in batch.items
+        if not isinstance(item, InvalidItem)
+    ]
+    recorded = await operations.record_consents(session, statements)
+    return answer(merged(batch.items, recorded), _consent_recorded, is_single=batch.is_single)
+
+
+def _consent_recorded(recorded: ConsentRecorded) -> dict[str, Any]:
+    statement = recorded.statement
+    return {
+        "status": "accepted" if recorded.changed else "unchanged",
+        "member_id": statement.member_id,
+        "channel": statement.channel,
+        "purpose": statement.purpose,
+        "granted": recorded.granted,
+    }
+
+
+async def _whole(session: AsyncSession, member_id: UUID) -> RowMapping:
+    found = await repository.whole_members(session, [member_id])
+    if member_id not in found:
+        raise MemberNotFound
+    return found[member_id]
+
+
+def _raise_refusals(results: list[Refusal | None]) -> None:
+    for result in results:
+        if result is not None:
+            raise result
+
+
+def _member_out(row: RowMapping) -> MemberOut:
+    return MemberOut.model_validate({**row, "spend_currency": settings().program_currency})
+
+
+def _tags_out(row: RowMapping) -> TagsOut:
+    return TagsOut.model_validate({"member_id": row["member_id"], "tags": row["tags"]})

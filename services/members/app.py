@@ -1,0 +1,20 @@
+"""Members, put together."""
+
+from services.members.api import routers
+from services.members.handlers import handlers
+from services.members.jobs import jobs
+from services.members.repository.program import count_members_to_judge
+from services.members.settings import settings
+from shared.service import Service
+
+__all__ = ["service"]
+
+service = Service(
+    name="members",
+    title="People, their shop identities, orders as they arrive, consent of record, tiers and tags.",
+    settings=settings,
+    routers=routers,
+    handlers=handlers,
+    jobs=jobs,
+    backlogs={"tiers_to_judge": count_members_to_judge},
+)

@@ -1,0 +1,44 @@
+"""The rules of members: pure, without a database and without a clock."""
+
+from services.members.domain.consents import ConsentState, Statement, heard
+from services.members.domain.orders import (
+    Cancellation,
+    ContactPoint,
+    IncomingOrder,
+    KnownOrder,
+    Line,
+    OrderKey,
+    Refund,
+    RefundedLine,
+    Verdict,
+    state_of,
+    total_of,
+    verdict,
+)
+from services.members.domain.people import ATTRIBUTES, Member, state_attributes
+from services.members.domain.tiers import Ladder, Level, Move, judge
+
+__all__ = [
+    "ATTRIBUTES",
+    "Cancellation",
+    "ConsentState",
+    "ContactPoint",
+    "IncomingOrder",
+    "KnownOrder",
+    "Ladder",
+    "Level",
+    "Line",
+    "Member",
+    "Move",
+    "OrderKey",
+    "Refund",
+    "RefundedLine",
+    "Statement",
+    "Verdict",
+    "heard",
+    "judge",
+    "state_attributes",
+    "state_of",
+    "total_of",
+    "verdict",
+]

@@ -1,0 +1,183 @@
+"""What an order is, what may be said about it twice, and what it adds up to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+__all__ = [
+    "Cancellation",
+    "ContactPoint",
+    "IncomingOrder",
+    "KnownOrder",
+    "Line",
+    "OrderKey",
+    "Refund",
+    "RefundedLine",
+    "Verdict",
+    "state_of",
+    "total_of",
+    "verdict",
+]
+
+OrderKey = tuple[str, str, str]
+"""(source, shop, external order id): what names an order outside, for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an order; amounts in minor units, discount and tax for the whole line."""
+
+    line_no: int
+    sku: str
+    product_id: str
+    title: str | None
+    category: str | None
+    quantity: int
+    unit_price_minor: int
+    discount_minor: int
+    tax_minor: int
+    unit_cost_minor: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContactPoint:
+    """An address that came with an order, and what the customer agreed to on that channel."""
+
+    channel: str
+    address: str
+    verified: bool
+    # (purpose, granted, hash of the wording, when it was said)
+    consents: Sequence[tuple[str, bool, str | None, datetime]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingOrder:
+    """An order as a storefront states it. `content` is the hash of all that may never change."""
+
+    key: OrderKey
+    external_customer_id: str
+    currency: str
+    placed_at: datetime
+    paid_at: datetime | None
+    payment_id: str | None
+    lines: Sequence[Line]
+    shipping_minor: int
+    discount_minor: int
+    redeemed_minor: int
+    total_minor: int
+    stated_total_minor: int | None
+    channel: str | None
+    campaign_ref: str | None
+    country: str | None
+    coupon_codes: Sequence[str]
+    participation: Mapping[str, UUID] | None
+    attributes: Mapping[str, Any]
+    contact_points: Sequence[ContactPoint]
+    content: bytes
+
+
+@dataclass(slots=True)
+class KnownOrder:
+    """An order as it is stored, with what may still change."""
+
+    id: UUID
+    member_id: UUID
+    key: OrderKey
+    currency: str
+    total_minor: int
+    placed_at: datetime
+    paid_at: datetime | None
+    payment_id: str | None
+    cancelled_at: datetime | None
+    refunded_minor: int
+    participation: Mapping[str, Any] | None
+    content: bytes
+
+    @property
+    def spend_minor(self) -> int:
+        """What the order adds to its member's spend: what was paid and neither refunded nor called off."""
+        if self.paid_at is None or self.cancelled_at is not None:
+            return 0
+        return self.total_minor - self.refunded_minor
+
+
+@dataclass(frozen=True, slots=True)
+class RefundedLine:
+    """The part of a line that was refunded."""
+
+    line_no: int
+    quantity: int
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A refund as a storefront states it."""
+
+    key: OrderKey
+    refund_id: str
+    refunded_at: datetime
+    amount_minor: int
+    shipping_minor: int
+    lines: Sequence[RefundedLine] = field(default_factory=tuple)
+    reason: str | None = None
+    refund_key: str | None = None
+
+    @property
+    def name(self) -> tuple[str, str, str, str]:
+        """What names a refund outside, for ever: its order and its own id."""
+        return (*self.key, self.refund_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """A cancellation as a storefront states it."""
+
+    key: OrderKey
+    cancelled_at: datetime
+    reason: str | None = None
+
+
+class Verdict(Enum):
+    """What a statement about a known order amounts to."""
+
+    UNCHANGED = "unchanged"
+    PAY = "pay"
+    CONFLICT = "conflict"
+
+
+def total_of(lines: Sequence[Line], shipping_minor: int, discount_minor: int) -> int:
+    """What the customer pays: Σ(quantity · unit price − line discount) + shipping − discount."""
+    goods = sum(line.quantity * line.unit_price_minor - line.discount_minor for line in lines)
+    return goods + shipping_minor - discount_minor
+
+
+def verdict(known: KnownOrder, order: IncomingOrder) -> Verdict:
+    """Judge a repeated order. The same is unchanged, a first payment pays, everything else contradicts.
+
+    A statement without a payment about a paid order is old news and no contradiction.
+    """
+    if known.content != order.content:
+        return Verdict.CONFLICT
+    if order.paid_at is None:
+        return Verdict.UNCHANGED
+    if known.paid_at is None:
+        return Verdict.PAY
+    other_payment = None not in (known.payment_id, order.payment_id) and known.payment_id != order.payment_id
+    if known.paid_at != order.paid_at or other_payment:
+        return Verdict.CONFLICT
+    return Verdict.UNCHANGED
+
+
+def state_of(order: KnownOrder) -> str:
+    """The order's state: cancelled before refunded (in whole) before paid before placed."""
+    if order.cancelled_at is not None:
+        return "cancelled"
+    if order.paid_at is None:
+        return "placed"
+    if order.refunded_minor and order.refunded_minor == order.total_minor:
+        return "refunded"
+    return "paid"

@@ -1,0 +1,61 @@
+"""Who a member is, and how statements about a member become one profile."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+__all__ = ["ATTRIBUTES", "Member", "state_attributes"]
+
+ATTRIBUTES = ("display_name", "locale", "time_zone", "country", "birthday")
+
+
+@dataclass(slots=True)
+class Member:
+    """A member under the lock of the transaction, with what the batch in hand makes of it.
+
+    `is_new` says that its row is still to be written, `is_changed` that the row differs from what was read,
+    `has_new_profile` that the profile snapshot must be said again.
+    """
+
+    id: UUID
+    display_name: str | None = None
+    locale: str | None = None
+    time_zone: str | None = None
+    country: str | None = None
+    birthday: date | None = None
+    attributes_stated_at: dict[str, str] = field(default_factory=dict)
+    tier: str | None = None
+    tier_rank: int = -1
+    tier_changed_at: datetime | None = None
+    tier_version: int = 0
+    spend_minor: int = 0
+    orders_count: int = 0
+    last_order_at: datetime | None = None
+    revision: int = 0
+    is_new: bool = False
+    is_changed: bool = False
+    has_new_profile: bool = False
+
+
+def state_attributes(member: Member, attributes: Mapping[str, Any], stated_at: datetime) -> None:
+    """Apply what was said about a member at an instant; for each attribute the latest statement holds.
+
+    Of two statements of the same instant the greater value holds, so that their order does not matter.
+    """
+    for name, value in attributes.items():
+        stamp = stated_at.isoformat()
+        before = member.attributes_stated_at.get(name, "")
+        present = getattr(member, name)
+        if (_instant(before), str(present)) >= (stated_at.timestamp(), str(value)) and before:
+            continue
+        member.attributes_stated_at[name] = stamp
+        member.is_changed = True
+        if present != value:
+            setattr(member, name, value)
+            member.has_new_profile = True
+
+
+def _instant(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).timestamp() if stamp else 0.0

@@ -1,0 +1,53 @@
+"""What members hears."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.members import operations
+from services.members.domain import Statement
+from services.members.schemas import OrderIn
+from shared.consumer import Handlers
+from shared.events import ConsentWithdrawn, Envelope, StorefrontOrderSubmitted
+from shared.problems import Refusal
+from shared.schemas import validate_items
+
+__all__ = ["handlers"]
+
+handlers = Handlers()
+
+
+@handlers.on(StorefrontOrderSubmitted)
+async def on_orders_submitted(
+    session: AsyncSession, events: Sequence[Envelope[StorefrontOrderSubmitted]]
+) -> None:
+    """Take in orders as if they had come to `POST /v1/orders`; a bad one is refused into the dead letters."""
+    commands = []
+    for item in validate_items(OrderIn, [event.data.document for event in events]):
+        if isinstance(item, Refusal):
+            raise item
+        commands.append(item.command())
+    for result in await operations.take_orders(session, commands, actor="storefront.orders"):
+        if isinstance(result, Refusal):
+            raise result
+
+
+@handlers.on(ConsentWithdrawn)
+async def on_consent_withdrawn(session: AsyncSession, events: Sequence[Envelope[ConsentWithdrawn]]) -> None:
+    """Make a no that was said on the channel itself the consent of record; an unknown member has none."""
+    await operations.record_consents(
+        session,
+        [
+            Statement(
+                member_id=event.data.member_id,
+                channel=event.data.channel,
+                purpose=event.data.purpose,
+                granted=False,
+                stated_at=event.data.at,
+                wording_hash=None,
+                source=event.data.source,
+                actor="messaging",
+            )
+            for event in events
+        ],
+    )

@@ -1,0 +1,39 @@
+"""Timed work of members."""
+
+from services.members import operations
+from services.members.repository import program
+from services.members.settings import settings
+from shared.database import Database
+from shared.jobs import Jobs
+
+__all__ = ["jobs"]
+
+jobs = Jobs()
+
+
+@jobs.every(5.0)
+async def apply_parked(database: Database) -> int:
+    """Apply refunds and cancellations that crossed their order on the way."""
+    async with database.transaction() as session:
+        return await operations.apply_parked(session, limit=settings().job_batch_rows)
+
+
+@jobs.every(2.0)
+async def rejudge_members(database: Database) -> int:
+    """Move members after the tier table changed."""
+    async with database.transaction() as session:
+        return await operations.rejudge_members(session, limit=settings().rejudge_batch_members)
+
+
+@jobs.every(60.0)
+async def drop_expired_tags(database: Database) -> int:
+    """Take away tags whose time is over."""
+    async with database.transaction() as session:
+        return await operations.drop_expired_tags(session, limit=settings().job_batch_rows)
+
+
+@jobs.every(5.0)
+async def fold_tallies(database: Database) -> int:
+    """Keep the summary cheap: one row per figure instead of one per batch and figure."""
+    async with database.transaction() as session:
+        return await program.fold_tallies(session, limit=settings().job_batch_rows)

@@ -1,0 +1,260 @@
+"""Tables of members.
+
+Every writer of an order, a refund or a cancellation locks the member's row first, in the order of ids; that
+row is the aggregate, and the lock is what keeps the events of one member in order. Foreign keys to members
+are checked at the commit, so that a new member can be written once, with all that its first batch brought.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from shared.database import service_base
+
+__all__ = ["Base"]
+
+Base = service_base()
+metadata = Base.metadata
+
+INSTANT = DateTime(timezone=True)
+NOW = text("clock_timestamp()")
+# Rows that change soon after they were written keep room on their page, so that no index has to follow.
+ROOM = {"fillfactor": 85}
+
+
+def _member_column(*, primary_key: bool = False) -> "Column[object]":
+    return Column(
+        "member_id",
+        Uuid,
+        ForeignKey("members.id", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+        primary_key=primary_key,
+    )
+
+
+members = Table(
+    "members",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("created_at", INSTANT, nullable=False, server_default=NOW),
+    Column("display_name", Text),
+    Column("locale", Text),
+    Column("time_zone", Text),
+    Column("country", Text),
+    Column("birthday", Date),
+    # Attribute -> when its value was said, so that statements can come in any order and the last one holds.
+    Column("attributes_stated_at", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("tier", Text),
+    Column("tier_rank", Integer, nullable=False, server_default=text("-1")),
+    Column("tier_changed_at", INSTANT),
+    # The version of the tier table that the member was last judged by.
+    Column("tier_version", Integer, nullable=False),
+    Column("spend_minor", BigInteger, nullable=False, server_default=text("0")),
+    Column("orders_count", Integer, nullable=False, server_default=text("0")),
+    Column("last_order_at", INSTANT),
+    Column("revision", BigInteger, nullable=False, server_default=text("0")),
+    Column("updated_at", INSTANT, nullable=False, server_default=NOW),
+    CheckConstraint("spend_minor >= 0", name="spend_minor"),
+    Index("ix_members_tier_version", "tier_version", "id"),
+    postgresql_with=ROOM,
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    _member_column(),
+    Column("first_seen_at", INSTANT, nullable=False, server_default=NOW),
+    PrimaryKeyConstraint("source", "external_id", name="pk_identities"),
+    Index("ix_identities_member_id", "member_id"),
+)
+
+contact_points = Table(
+    "contact_points",
+    metadata,
+    _member_column(),
+    Column("channel", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("verified", Boolean, nullable=False, server_default=text("false")),
+    Column("added_at", INSTANT, nullable=False, server_default=NOW),
+    PrimaryKeyConstraint("member_id", "channel", "address", name="pk_contact_points"),
+    Index("ix_contact_points_address", "channel", "address"),
+)
+
+consents = Table(
+    "consents",
+    metadata,
+    _member_column(),
+    Column("channel", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("granted", Boolean, nullable=False),
+    Column("stated_at", INSTANT, nullable=False),
+    Column("wording_hash", Text),
+    Column("source", Text, nullable=False),
+    PrimaryKeyConstraint("member_id", "channel", "purpose", name="pk_consents"),
+)
+
+# The evidence: what was said, by whom, in which words. Rows are only ever added.
+consent_log = Table(
+    "consent_log",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _member_column(),
+    Column("channel", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("granted", Boolean, nullable=False),
+    Column("stated_at", INSTANT, nullable=False),
+    Column("wording_hash", Text),
+    Column("source", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False, server_default=NOW),
+    UniqueConstraint(
+        "member_id", "channel", "purpose", "stated_at", "granted", name="uq_consent_log_statement"
+    ),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    _member_column(),
+    Column("tag", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("given_at", INSTANT, nullable=False, server_default=NOW),
+    Column("expires_at", INSTANT),
+    PrimaryKeyConstraint("member_id", "tag", name="pk_tags"),
+    Index("ix_tags_expires_at", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _member_column(),
+    Column("source", Text, nullable=False),
+    Column("shop_id", Text, nullable=False),
+    Column("external_order_id", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("total_minor", BigInteger, nullable=False),
+    Column("shipping_minor", BigInteger, nullable=False),
+    Column("discount_minor", BigInteger, nullable=False),
+    Column("redeemed_minor", BigInteger, nullable=False),
+    Column("placed_at", INSTANT, nullable=False),
+    Column("paid_at", INSTANT),
+    Column("payment_id", Text),
+    Column("cancelled_at", INSTANT),
+    Column("refunded_minor", BigInteger, nullable=False, server_default=text("0")),
+    Column("channel", Text),
+    Column("campaign_ref", Text),
+    Column("country", Text),
+    Column("coupon_codes", JSONB),
+    Column("participation", JSONB),
+    # Hash of everything that may never change; what comes again with another one contradicts itself.
+    Column("content", LargeBinary, nullable=False),
+    Column("received_at", INSTANT, nullable=False, server_default=NOW),
+    UniqueConstraint("source", "shop_id", "external_order_id", name="uq_orders_external"),
+    CheckConstraint("total_minor >= 0", name="total_minor"),
+    CheckConstraint("refunded_minor BETWEEN 0 AND total_minor", name="refunded_minor"),
+    Index("ix_orders_member_id", "member_id", "placed_at", "id"),
+    postgresql_with=ROOM,
+)
+
+order_lines = Table(
+    "order_lines",
+    metadata,
+    Column("order_id", Uuid, ForeignKey("orders.id"), nullable=False),
+    Column("line_no", Integer, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("product_id", Text, nullable=False),
+    Column("title", Text),
+    Column("category", Text),
+    Column("quantity", BigInteger, nullable=False),
+    Column("unit_price_minor", BigInteger, nullable=False),
+    Column("discount_minor", BigInteger, nullable=False),
+    Column("tax_minor", BigInteger, nullable=False),
+    Column("unit_cost_minor", BigInteger),
+    Column("refunded_quantity", BigInteger, nullable=False, server_default=text("0")),
+    PrimaryKeyConstraint("order_id", "line_no", name="pk_order_lines"),
+    CheckConstraint("refunded_quantity BETWEEN 0 AND quantity", name="refunded_quantity"),
+)
+
+STATES = "state IN ('parked', 'applied', 'refused')"
+
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("shop_id", Text, nullable=False),
+    Column("external_order_id", Text, nullable=False),
+    Column("refund_id", Text, nullable=False),
+    Column("refunded_at", INSTANT, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("shipping_minor", BigInteger, nullable=False),
+    Column("lines", JSONB, nullable=False),
+    Column("reason", Text),
+    Column("refund_key", Text),
+    Column("state", Text, nullable=False),
+    Column("refusal", Text),
+    Column("received_at", INSTANT, nullable=False, server_default=NOW),
+    PrimaryKeyConstraint("source", "shop_id", "external_order_id", "refund_id", name="pk_refunds"),
+    CheckConstraint(STATES, name="state"),
+    Index("ix_refunds_state", "state", "received_at", postgresql_where=text("state <> 'applied'")),
+)
+
+cancellations = Table(
+    "cancellations",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("shop_id", Text, nullable=False),
+    Column("external_order_id", Text, nullable=False),
+    Column("cancelled_at", INSTANT, nullable=False),
+    Column("reason", Text),
+    Column("state", Text, nullable=False),
+    Column("received_at", INSTANT, nullable=False, server_default=NOW),
+    PrimaryKeyConstraint("source", "shop_id", "external_order_id", name="pk_cancellations"),
+    CheckConstraint("state IN ('parked', 'applied')", name="state"),
+    Index("ix_cancellations_state", "received_at", postgresql_where=text("state = 'parked'")),
+)
+
+# Every version of the tier table stays, so that one can tell by which a member was judged.
+tiers = Table(
+    "tiers",
+    metadata,
+    Column("version", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("min_spend_minor", BigInteger, nullable=False),
+    Column("benefits", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("created_at", INSTANT, nullable=False, server_default=NOW),
+    PrimaryKeyConstraint("version", "name", name="pk_tiers"),
+    UniqueConstraint("version", "rank", name="uq_tiers_rank"),
+    CheckConstraint("min_spend_minor >= 0", name="min_spend_minor"),
+)
+
+# What the summary adds up: each batch writes its differences, so that no two batches wait for one counter;
+# a job folds the rows of a figure into one.
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("figure", Text, nullable=False),
+    Column("value", Numeric, nullable=False),
+)

@@ -1,0 +1,158 @@
+"""What one batch changes: collected while it is decided, written and said at its end."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.members.domain import KnownOrder, Ladder, Member, Move, judge, state_of
+from services.members.repository import people, program
+from shared.clock import utc_now
+from shared.events import (
+    Consent,
+    ContactPoint,
+    Event,
+    MemberProfile,
+    MemberTierDowngraded,
+    MemberTierUpgraded,
+)
+from shared.outbox import emit
+
+__all__ = ["Changes"]
+
+NO_TIER = "none"
+
+
+class Changes:
+    """The members a batch has locked, and the events and figures that follow from what it does to them."""
+
+    def __init__(self, session: AsyncSession, ladder: Ladder, currency: str) -> None:
+        self.session = session
+        self.ladder = ladder
+        self.currency = currency
+        self.members: dict[UUID, Member] = {}
+        self.events: list[Event] = []
+        self.figures: Counter[str] = Counter()
+
+    @classmethod
+    async def begin(cls, session: AsyncSession, currency: str) -> "Changes":
+        """Begin a batch; `currency` is the one that spend is counted in."""
+        return cls(session, await program.ladder(session), currency)
+
+    async def lock(self, member_ids: Collection[UUID]) -> None:
+        """Lock members that are not locked yet. Call it once per batch, before anything else is locked."""
+        self.members |= await people.lock_members(self.session, set(member_ids) - self.members.keys())
+
+    def join(self, member_id: UUID) -> Member:
+        """Take in a new member, in the tier that everybody starts in."""
+        level = self.ladder.earned(0)
+        member = Member(member_id, tier_version=self.ladder.version, is_new=True, has_new_profile=True)
+        if level is not None:
+            member.tier, member.tier_rank = level.name, level.rank
+        self.members[member_id] = member
+        self.figures["members"] += 1
+        self.figures[f"tier:{member.tier or NO_TIER}"] += 1
+        return member
+
+    def order_came(self, order: KnownOrder) -> None:
+        """Count an order that is new, as it is now."""
+        self.figures["orders"] += 1
+        self.figures[f"orders:{state_of(order)}"] += 1
+
+    def order_moved(
+        self, order: KnownOrder, state_before: str, spend_before_minor: int, at: datetime
+    ) -> None:
+        """Carry an order's new state into the figures, and its new spend into the member's tier."""
+        self.figures[f"orders:{state_before}"] -= 1
+        self.figures[f"orders:{state_of(order)}"] += 1
+        self.spend(order, order.spend_minor - spend_before_minor, at, "refund")
+
+    def spend(self, order: KnownOrder, change_minor: int, at: datetime, reason_down: str) -> None:
+        """Add to a member's spend and judge the tier; orders in other currencies count nothing."""
+        if order.currency != self.currency or not change_minor:
+            return
+        member = self.members[order.member_id]
+        member.spend_minor += change_minor
+        member.is_changed = True
+        self.judge(member, at, "spend" if change_minor > 0 else reason_down)
+
+    def judge(self, member: Member, at: datetime, reason: str) -> None:
+        """Put a member into the tier that the spend earns, and say so."""
+        before = member.tier
+        move = judge(member, self.ladder, at)
+        if member.tier != before:
+            self.figures[f"tier:{before or NO_TIER}"] -= 1
+            self.figures[f"tier:{member.tier or NO_TIER}"] += 1
+        if move is not None:
+            self.figures["tier_upgrades" if move.is_upgrade else "tier_downgrades"] += 1
+            self.events.append(_moved(move, reason))
+
+    async def save(self) -> None:
+        """Write the members, the figures and the events of the batch."""
+        touched = sorted(self.members.values(), key=lambda member: member.id)
+        told = [member for member in touched if member.has_new_profile]
+        for member in told:
+            member.revision += 1
+        await people.insert_members(self.session, [member for member in touched if member.is_new])
+        await people.update_members(
+            self.session,
+            [m for m in touched if not m.is_new and (m.is_changed or m.has_new_profile)],
+        )
+        await program.add_tallies(self.session, self.figures)
+        profiles = await people.whole_members(self.session, [member.id for member in told])
+        self.events += [profile_of(profiles[member.id]) for member in told]
+        await emit(self.session, self.events)
+
+
+def _moved(move: Move, reason: str) -> Event:
+    if move.is_upgrade:
+        assert move.to_tier is not None
+        return MemberTierUpgraded(
+            member_id=move.member_id,
+            from_tier=move.from_tier,
+            to_tier=move.to_tier,
+            changed_at=move.changed_at,
+            reason=reason,
+            window_spend_minor=move.spend_minor,
+        )
+    return MemberTierDowngraded(
+        member_id=move.member_id,
+        from_tier=move.from_tier,
+        to_tier=move.to_tier,
+        changed_at=move.changed_at,
+        reason=reason,
+        window_spend_minor=move.spend_minor,
+    )
+
+
+def profile_of(member: RowMapping) -> MemberProfile:
+    """Return the snapshot of a member as `whole_members` reads it."""
+    return MemberProfile(
+        member_id=member["member_id"],
+        display_name=member["display_name"],
+        locale=member["locale"],
+        time_zone=member["time_zone"],
+        country=member["country"],
+        birthday=member["birthday"],
+        tier=member["tier"],
+        tags=[tag["tag"] for tag in member["tags"]],
+        contact_points=[ContactPoint(**point) for point in member["contact_points"]],
+        consents=_consents(member["consents"]),
+        updated_at=utc_now(),
+        revision=member["revision"],
+    )
+
+
+def _consents(consents: Sequence[dict[str, str]]) -> list[Consent]:
+    return [
+        Consent(
+            channel=consent["channel"],
+            purpose=consent["purpose"],
+            granted=bool(consent["granted"]),
+            changed_at=datetime.fromisoformat(consent["stated_at"]),
+        )
+        for consent in consents
+    ]

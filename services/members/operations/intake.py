@@ -1,0 +1,304 @@
+"""Orders in: one operation for HTTP, bus and import.
+
+The locks of a batch are always taken in one order: names of new customers, members by id, orders by key.
+Whoever waits for a later kind holds only earlier ones, so batches queue up and never deadlock.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.members.domain import (
+    ContactPoint,
+    IncomingOrder,
+    KnownOrder,
+    OrderKey,
+    Statement,
+    Verdict,
+    state_attributes,
+    state_of,
+    verdict,
+)
+from services.members.errors import OrderConflict, OrderTotalMismatch
+from services.members.operations.changes import Changes
+from services.members.operations.consents import hear_statements
+from services.members.operations.returns import settle_parked
+from services.members.repository import orders as repository
+from services.members.repository import people
+from services.members.repository.people import Customer
+from services.members.settings import settings
+from shared.clock import utc_now
+from shared.events import MemberCreated, OrderLine, OrderPaid, OrderPlaced, Participation
+from shared.ids import new_ids
+from shared.money import MAX_AMOUNT_MINOR
+from shared.problems import Refusal
+
+__all__ = ["OrderTaken", "take_orders"]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTaken:
+    """What became of a stated order; `changed` is false if it was known already."""
+
+    order: KnownOrder
+    changed: bool
+    note: str | None = None
+
+
+async def take_orders(
+    session: AsyncSession, orders: Sequence[IncomingOrder], *, actor: str
+) -> list[OrderTaken | Refusal]:
+    """Take in orders; `actor` is who hands them in. One result per order, in their order."""
+    changes = await Changes.begin(session, settings().program_currency)
+    batch = _Batch(changes, orders, actor)
+    await batch.find_members()
+    batch.decide(await repository.orders_by_key(session, batch.good_keys()))
+    await batch.write_orders()
+    batch.apply()
+    await batch.take_in_people()
+    await settle_parked(changes, batch.moved)
+    await changes.save()
+    return batch.results()
+
+
+class _Batch:
+    """One call of `take_orders`, step by step."""
+
+    def __init__(self, changes: Changes, orders: Sequence[IncomingOrder], actor: str) -> None:
+        self.changes = changes
+        self.session = changes.session
+        self.orders = orders
+        self.actor = actor
+        self.outcomes: dict[int, OrderTaken | Refusal] = {
+            index: refusal for index, order in enumerate(orders) if (refusal := _mismatch(order))
+        }
+        self.members_by_customer: dict[Customer, UUID] = {}
+        # Orders of this batch that are new, by key; and positions of statements that changed something.
+        self.new: dict[OrderKey, tuple[KnownOrder, IncomingOrder]] = {}
+        self.newly_paid: dict[OrderKey, KnownOrder] = {}
+        self.placing: list[int] = []
+        self.paying: list[int] = []
+        self.moved: dict[OrderKey, KnownOrder] = {}
+
+    def good(self) -> list[tuple[int, IncomingOrder]]:
+        """Return what is not refused so far, with its position."""
+        return [(index, order) for index, order in enumerate(self.orders) if index not in self.outcomes]
+
+    def good_keys(self) -> set[OrderKey]:
+        """Return the keys of what is not refused so far."""
+        return {order.key for _, order in self.good()}
+
+    async def find_members(self) -> None:
+        """Resolve customers to members, make members of unknown ones, and lock them all."""
+        # Only the first statement about an order can bring a new customer: others contradict it.
+        first = {order.key: order for _, order in reversed(self.good())}
+        wanted = {_customer(order) for order in first.values()}
+        found = await people.member_ids(self.session, wanted)
+        if unknown := wanted - found.keys():
+            # So does one about an order that is stored under somebody else.
+            strangers = [order for order in first.values() if _customer(order) in unknown]
+            known = await repository.orders_by_key(self.session, {order.key for order in strangers})
+            unknown = {_customer(order) for order in strangers if order.key not in known}
+            created = await people.claim_identities(self.session, unknown)
+            self._welcome(created)
+            found |= created | await people.member_ids(self.session, unknown - created.keys())
+        self.members_by_customer = found
+        await self.changes.lock(found.values())
+
+    def _welcome(self, created: Mapping[Customer, UUID]) -> None:
+        now = utc_now()
+        for (source, external_id), member_id in created.items():
+            self.changes.join(member_id)
+            self.changes.events.append(
+                MemberCreated(member_id=member_id, source=source, external_id=external_id, created_at=now)
+            )
+
+    def decide(self, known: dict[OrderKey, KnownOrder]) -> None:
+        """Judge each order against what is stored and against those before it in the batch."""
+        ids = iter(new_ids(len(self.orders)))
+        for index, order in self.good():
+            before = known.get(order.key)
+            if before is None:
+                created = self._new_order(next(ids), order)
+                known[order.key] = created
+                self.new[order.key] = (created, order)
+                (self.paying if order.paid_at else self.placing).append(index)
+                continue
+            match verdict(before, order):
+                case Verdict.CONFLICT:
+                    self.outcomes[index] = OrderConflict(order_id=str(before.id))
+                case Verdict.UNCHANGED:
+                    self.outcomes[index] = OrderTaken(before, changed=False)
+                case Verdict.PAY:
+                    if order.key not in self.new:
+                        self.newly_paid[order.key] = before
+                    before.paid_at, before.payment_id = order.paid_at, order.payment_id
+                    self.paying.append(index)
+        self.known = known
+
+    def _new_order(self, order_id: UUID, order: IncomingOrder) -> KnownOrder:
+        return KnownOrder(
+            order_id,
+            self.members_by_customer[_customer(order)],
+            order.key,
+            order.currency,
+            order.total_minor,
+            order.placed_at,
+            order.paid_at,
+            order.payment_id,
+            None,
+            0,
+            order.participation,
+            order.content,
+        )
+
+    async def write_orders(self) -> None:
+        """Write new orders and payments; drop what another transaction wrote first under another customer."""
+        rows = list(self.new.values())
+        written = await repository.insert_orders(self.session, rows)
+        if len(written) < len(rows):
+            lost = {known.key for known, _ in rows if known.id not in written}
+            for index in [*self.placing, *self.paying]:
+                if self.orders[index].key in lost:
+                    self.outcomes[index] = OrderConflict()
+            self.placing = [index for index in self.placing if self.orders[index].key not in lost]
+            self.paying = [index for index in self.paying if self.orders[index].key not in lost]
+            self.new = {key: pair for key, pair in self.new.items() if key not in lost}
+        await repository.insert_lines(self.session, list(self.new.values()))
+        await repository.pay_orders(self.session, list(self.newly_paid.values()))
+
+    def apply(self) -> None:
+        """Say what happened, and count each payment in the order of its time.
+
+        Sorting by payment is what makes tiers independent of how orders were batched: a member's running
+        spend crosses a level at one certain order.
+        """
+        changes = self.changes
+        for index in self.placing:
+            order = self.known[self.orders[index].key]
+            changes.events.append(_placed(order, self.orders[index]))
+            self._accept(index, order)
+        for index in sorted(self.paying, key=lambda index: (self.orders[index].paid_at, index)):
+            stated = self.orders[index]
+            order = self.known[stated.key]
+            changes.events.append(_paid(order, stated))
+            changes.figures[f"revenue:{order.currency}"] += order.total_minor
+            assert order.paid_at is not None
+            changes.spend(order, order.spend_minor, order.paid_at, "spend")
+            self._accept(index, order)
+        for order, _ in self.new.values():
+            changes.order_came(order)
+            member = changes.members[order.member_id]
+            member.orders_count += 1
+            member.last_order_at = max(member.last_order_at or order.placed_at, order.placed_at)
+            member.is_changed = True
+        for order in self.newly_paid.values():
+            state_before = "placed" if order.cancelled_at is None else "cancelled"
+            changes.figures[f"orders:{state_before}"] -= 1
+            changes.figures[f"orders:{state_of(order)}"] += 1
+
+    def _accept(self, index: int, order: KnownOrder) -> None:
+        self.moved[order.key] = order
+        self.outcomes[index] = OrderTaken(order, True, _note(order, self.changes.currency))
+
+    async def take_in_people(self) -> None:
+        """Take over what accepted orders say about their customers."""
+        statements: list[Statement] = []
+        points: dict[UUID, list[ContactPoint]] = {}
+        for index in [*self.placing, *self.paying]:
+            stated = self.orders[index]
+            member_id = self.known[stated.key].member_id
+            if stated.attributes:
+                state_attributes(self.changes.members[member_id], stated.attributes, stated.placed_at)
+            if stated.contact_points:
+                points.setdefault(member_id, []).extend(stated.contact_points)
+                statements += self._statements(member_id, stated)
+        added = await people.add_contact_points(
+            self.session, points, limit=settings().contact_points_per_member
+        )
+        for member_id in added:
+            self.changes.members[member_id].has_new_profile = True
+        await hear_statements(self.changes, statements)
+
+    def _statements(self, member_id: UUID, stated: IncomingOrder) -> list[Statement]:
+        return [
+            Statement(member_id, point.channel, purpose, granted, said_at, wording, "order", self.actor)
+            for point in stated.contact_points
+            for purpose, granted, wording, said_at in point.consents
+        ]
+
+    def results(self) -> list[OrderTaken | Refusal]:
+        """Return one result per order, in their order."""
+        return [self.outcomes[index] for index in range(len(self.orders))]
+
+
+def _customer(order: IncomingOrder) -> Customer:
+    return (order.key[0], order.external_customer_id)
+
+
+def _mismatch(order: IncomingOrder) -> Refusal | None:
+    if not 0 <= order.total_minor <= MAX_AMOUNT_MINOR:
+        return OrderTotalMismatch("The discount is more than the order is worth.")
+    if order.stated_total_minor is not None and order.stated_total_minor != order.total_minor:
+        return OrderTotalMismatch(
+            f"The parts add up to {order.total_minor}, the order says {order.stated_total_minor}.",
+            expected_minor=order.total_minor,
+        )
+    return None
+
+
+def _note(order: KnownOrder, currency: str) -> str | None:
+    if order.paid_at is None or order.currency == currency:
+        return None
+    return f"Tiers count spend in {currency} only; this order is in {order.currency}."
+
+
+def _placed(order: KnownOrder, stated: IncomingOrder) -> OrderPlaced:
+    return OrderPlaced(**_facts(order, stated))
+
+
+def _paid(order: KnownOrder, stated: IncomingOrder) -> OrderPaid:
+    assert order.paid_at is not None
+    return OrderPaid(**_facts(order, stated), paid_at=order.paid_at, payment_id=order.payment_id)
+
+
+def _facts(order: KnownOrder, stated: IncomingOrder) -> dict[str, Any]:
+    """Return what `order.placed` and `order.paid` have in common."""
+    source, shop_id, external_order_id = order.key
+    return {
+        "order_id": order.id,
+        "member_id": order.member_id,
+        "source": source,
+        "shop_id": shop_id,
+        "external_order_id": external_order_id,
+        "currency": order.currency,
+        "total_minor": order.total_minor,
+        "shipping_minor": stated.shipping_minor,
+        "discount_minor": stated.discount_minor,
+        "tax_minor": sum(line.tax_minor for line in stated.lines),
+        "redeemed_minor": stated.redeemed_minor,
+        "placed_at": stated.placed_at,
+        "channel": stated.channel,
+        "campaign_ref": stated.campaign_ref,
+        "country": stated.country,
+        "coupon_codes": list(stated.coupon_codes),
+        "participation": Participation(**stated.participation) if stated.participation else None,
+        "lines": [
+            OrderLine(
+                line_no=line.line_no,
+                sku=line.sku,
+                product_id=line.product_id,
+                title=line.title,
+                category=line.category,
+                quantity=line.quantity,
+                unit_price_minor=line.unit_price_minor,
+                discount_minor=line.discount_minor,
+                tax_minor=line.tax_minor,
+                unit_cost_minor=line.unit_cost_minor,
+            )
+            for line in stated.lines
+        ],
+    }

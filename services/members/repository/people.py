@@ -1,0 +1,307 @@
+"""Members, the names that sources know them by, and what they said."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import RowMapping, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.members.domain import ConsentState, ContactPoint, Member, Statement
+from shared.ids import new_ids
+
+__all__ = [
+    "Customer",
+    "add_contact_points",
+    "claim_identities",
+    "consent_states",
+    "insert_members",
+    "lock_members",
+    "log_consents",
+    "member_ids",
+    "members_page",
+    "save_consents",
+    "update_members",
+    "whole_members",
+]
+
+Customer = tuple[str, str]
+"""(source, external customer id)."""
+
+COLUMNS = (
+    "id, display_name, locale, time_zone, country, birthday, attributes_stated_at, tier, tier_rank,"
+    " tier_changed_at, tier_version, spend_minor, orders_count, last_order_at, revision"
+)
+
+ROWS = """
+    unnest(CAST(:ids AS uuid[]), CAST(:names AS text[]), CAST(:locales AS text[]), CAST(:zones AS text[]),
+           CAST(:countries AS text[]), CAST(:birthdays AS date[]), CAST(:stated AS jsonb[]),
+           CAST(:tiers AS text[]), CAST(:ranks AS integer[]), CAST(:moved AS timestamptz[]),
+           CAST(:versions AS integer[]), CAST(:spends AS bigint[]), CAST(:counts AS integer[]),
+           CAST(:ordered AS timestamptz[]), CAST(:revisions AS bigint[]))
+"""
+
+MEMBER_IDS = text(
+    """
+    SELECT source, external_id, member_id
+    FROM unnest(CAST(:sources AS text[]), CAST(:external_ids AS text[])) AS k(source, external_id)
+    JOIN identities USING (source, external_id)
+    """
+)
+
+CLAIM_IDENTITIES = text(
+    """
+    INSERT INTO identities (source, external_id, member_id)
+    SELECT * FROM unnest(CAST(:sources AS text[]), CAST(:external_ids AS text[]), CAST(:ids AS uuid[]))
+    ON CONFLICT (source, external_id) DO NOTHING
+    RETURNING source, external_id, member_id
+    """
+)
+
+LOCK = text(
+    f"SELECT {COLUMNS} FROM members WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608 - constants
+).columns(attributes_stated_at=JSONB)
+
+INSERT_MEMBERS = text(f"INSERT INTO members ({COLUMNS}) SELECT * FROM {ROWS}")  # noqa: S608 - constants
+
+UPDATE_MEMBERS = text(
+    f"""
+    UPDATE members SET
+        display_name = n.display_name, locale = n.locale, time_zone = n.time_zone, country = n.country,
+        birthday = n.birthday, attributes_stated_at = n.attributes_stated_at, tier = n.tier,
+        tier_rank = n.tier_rank, tier_changed_at = n.tier_changed_at, tier_version = n.tier_version,
+        spend_minor = n.spend_minor, orders_count = n.orders_count, last_order_at = n.last_order_at,
+        revision = n.revision, updated_at = clock_timestamp()
+    FROM {ROWS} AS n({COLUMNS})
+    WHERE members.id = n.id
+    """  # noqa: S608 - constants
+)
+
+# Only addresses that are new count against the limit, each member's in the order in which they came.
+ADD_CONTACT_POINTS = text(
+    """
+    WITH said AS (
+        SELECT * FROM unnest(CAST(:member_ids AS uuid[]), CAST(:channels AS text[]),
+                             CAST(:addresses AS text[]), CAST(:verified AS boolean[]))
+            WITH ORDINALITY AS s(member_id, channel, address, verified, position)
+    ), proven AS (
+        UPDATE contact_points AS c SET verified = true FROM said
+        WHERE (c.member_id, c.channel, c.address) = (said.member_id, said.channel, said.address)
+          AND said.verified AND NOT c.verified
+        RETURNING c.member_id
+    ), fresh AS (
+        SELECT said.*, row_number() OVER (PARTITION BY member_id ORDER BY position) AS place
+        FROM said WHERE NOT EXISTS (
+            SELECT FROM contact_points AS c
+            WHERE (c.member_id, c.channel, c.address) = (said.member_id, said.channel, said.address))
+    ), added AS (
+        INSERT INTO contact_points (member_id, channel, address, verified)
+        SELECT member_id, channel, address, verified FROM fresh
+        WHERE place + (SELECT count(*) FROM contact_points AS c WHERE c.member_id = fresh.member_id)
+              <= :limit
+        RETURNING member_id
+    )
+    SELECT member_id FROM proven UNION SELECT member_id FROM added
+    """
+)
+
+CONSENT_STATES = text(
+    """
+    SELECT member_id, channel, purpose, granted, stated_at FROM consents
+    WHERE member_id = ANY(CAST(:ids AS uuid[]))
+    """
+)
+
+STATEMENTS = """
+    unnest(CAST(:member_ids AS uuid[]), CAST(:channels AS text[]), CAST(:purposes AS text[]),
+           CAST(:granted AS boolean[]), CAST(:stated AS timestamptz[]), CAST(:hashes AS text[]),
+           CAST(:sources AS text[]), CAST(:actors AS text[]))
+        AS s(member_id, channel, purpose, granted, stated_at, wording_hash, source, actor)
+"""
+
+SAVE_CONSENTS = text(
+    f"""
+    INSERT INTO consents (member_id, channel, purpose, granted, stated_at, wording_hash, source)
+    SELECT member_id, channel, purpose, granted, stated_at, wording_hash, source FROM {STATEMENTS}
+    ON CONFLICT (member_id, channel, purpose) DO UPDATE SET
+        granted = excluded.granted, stated_at = excluded.stated_at, wording_hash = excluded.wording_hash,
+        source = excluded.source
+    """  # noqa: S608 - constants
+)
+
+LOG_CONSENTS = text(
+    f"""
+    INSERT INTO consent_log (member_id, channel, purpose, granted, stated_at, wording_hash, source, actor)
+    SELECT * FROM {STATEMENTS}
+    ON CONFLICT ON CONSTRAINT uq_consent_log_statement DO NOTHING
+    """  # noqa: S608 - constants
+)
+
+WHOLE = """
+    SELECT m.id AS member_id, m.created_at, m.display_name, m.locale, m.time_zone, m.country, m.birthday,
+        m.tier, m.tier_changed_at, m.spend_minor, m.orders_count, m.last_order_at, m.revision, m.updated_at,
+        coalesce((SELECT jsonb_agg(jsonb_build_object('source', i.source, 'external_id', i.external_id)
+                                   ORDER BY i.source, i.external_id)
+                  FROM identities AS i WHERE i.member_id = m.id), '[]') AS identities,
+        coalesce((SELECT jsonb_agg(to_jsonb(c) - 'member_id' - 'added_at' ORDER BY c.channel, c.address)
+                  FROM contact_points AS c WHERE c.member_id = m.id), '[]') AS contact_points,
+        coalesce((SELECT jsonb_agg(to_jsonb(c) - 'member_id' ORDER BY c.channel, c.purpose)
+                  FROM consents AS c WHERE c.member_id = m.id), '[]') AS consents,
+        coalesce((SELECT jsonb_agg(to_jsonb(t) - 'member_id' ORDER BY t.tag)
+                  FROM tags AS t WHERE t.member_id = m.id
+                  AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())), '[]') AS tags
+    FROM members AS m
+"""
+
+WHOLE_COLUMNS = {"identities": JSONB, "contact_points": JSONB, "consents": JSONB, "tags": JSONB}
+
+WHOLE_MEMBERS = text(f"{WHOLE} WHERE m.id = ANY(CAST(:ids AS uuid[]))").columns(**WHOLE_COLUMNS)
+
+MEMBERS_PAGE = text(
+    f"{WHOLE} WHERE CAST(:after AS uuid) IS NULL OR m.id > CAST(:after AS uuid) ORDER BY m.id LIMIT :limit"
+).columns(**WHOLE_COLUMNS)
+
+
+async def member_ids(session: AsyncSession, customers: Collection[Customer]) -> dict[Customer, UUID]:
+    """Return who is known, by (source, external id)."""
+    if not customers:
+        return {}
+    rows = await session.execute(MEMBER_IDS, _customer_columns(list(customers)))
+    return {(row.source, row.external_id): row.member_id for row in rows}
+
+
+async def claim_identities(session: AsyncSession, customers: Collection[Customer]) -> dict[Customer, UUID]:
+    """Give each customer a member id of its own, unless somebody else just did; return the new ones.
+
+    The insert is in the order of the names, and waits for other transactions that claim the same ones.
+    """
+    if not customers:
+        return {}
+    ordered = sorted(customers)
+    rows = await session.execute(
+        CLAIM_IDENTITIES, {**_customer_columns(ordered), "ids": new_ids(len(ordered))}
+    )
+    return {(row.source, row.external_id): row.member_id for row in rows}
+
+
+async def lock_members(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Member]:
+    """Lock members in the order of ids and return them as they are under the lock."""
+    if not ids:
+        return {}
+    rows = await session.execute(LOCK, {"ids": sorted(ids)})
+    return {row.id: Member(*row) for row in rows}
+
+
+async def insert_members(session: AsyncSession, members: Sequence[Member]) -> None:
+    """Write the rows of new members."""
+    if members:
+        await session.execute(INSERT_MEMBERS, _member_columns(members))
+
+
+async def update_members(session: AsyncSession, members: Sequence[Member]) -> None:
+    """Write the rows of members that changed."""
+    if members:
+        await session.execute(UPDATE_MEMBERS, _member_columns(members))
+
+
+def _member_columns(members: Sequence[Member]) -> dict[str, list[Any]]:
+    return {
+        "ids": [member.id for member in members],
+        "names": [member.display_name for member in members],
+        "locales": [member.locale for member in members],
+        "zones": [member.time_zone for member in members],
+        "countries": [member.country for member in members],
+        "birthdays": [member.birthday for member in members],
+        "stated": [msgspec.json.encode(member.attributes_stated_at).decode() for member in members],
+        "tiers": [member.tier for member in members],
+        "ranks": [member.tier_rank for member in members],
+        "moved": [member.tier_changed_at for member in members],
+        "versions": [member.tier_version for member in members],
+        "spends": [member.spend_minor for member in members],
+        "counts": [member.orders_count for member in members],
+        "ordered": [member.last_order_at for member in members],
+        "revisions": [member.revision for member in members],
+    }
+
+
+async def add_contact_points(
+    session: AsyncSession, points: Mapping[UUID, Sequence[ContactPoint]], *, limit: int
+) -> set[UUID]:
+    """Add addresses and proofs of addresses, up to `limit` per member; return whose profile that changes."""
+    verified: dict[tuple[UUID, str, str], bool] = defaultdict(bool)
+    for member_id, said in points.items():
+        for point in said:
+            verified[member_id, point.channel, point.address] |= point.verified
+    if not verified:
+        return set()
+    rows = await session.scalars(
+        ADD_CONTACT_POINTS,
+        {
+            "member_ids": [member_id for member_id, _, _ in verified],
+            "channels": [channel for _, channel, _ in verified],
+            "addresses": [address for _, _, address in verified],
+            "verified": list(verified.values()),
+            "limit": limit,
+        },
+    )
+    return set(rows.all())
+
+
+async def consent_states(
+    session: AsyncSession, ids: Collection[UUID]
+) -> dict[tuple[UUID, str, str], ConsentState]:
+    """Return what members said last, by (member, channel, purpose)."""
+    if not ids:
+        return {}
+    rows = await session.execute(CONSENT_STATES, {"ids": list(ids)})
+    return {
+        (row.member_id, row.channel, row.purpose): ConsentState(row.granted, row.stated_at) for row in rows
+    }
+
+
+async def save_consents(session: AsyncSession, statements: Sequence[Statement]) -> None:
+    """Make statements the ones that hold; one per member, channel and purpose."""
+    if statements:
+        await session.execute(SAVE_CONSENTS, _statement_columns(statements))
+
+
+async def log_consents(session: AsyncSession, statements: Sequence[Statement]) -> None:
+    """Add statements to the evidence; one that is there already is not added again."""
+    if statements:
+        await session.execute(LOG_CONSENTS, _statement_columns(statements))
+
+
+async def whole_members(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, RowMapping]:
+    """Return members with identities, addresses, consents and tags."""
+    if not ids:
+        return {}
+    rows = await session.execute(WHOLE_MEMBERS, {"ids": list(ids)})
+    return {row["member_id"]: row for row in rows.mappings()}
+
+
+async def members_page(session: AsyncSession, *, after: UUID | None, limit: int) -> Sequence[RowMapping]:
+    """Return members in the order in which they joined."""
+    return (await session.execute(MEMBERS_PAGE, {"after": after, "limit": limit})).mappings().all()
+
+
+def _customer_columns(customers: Sequence[Customer]) -> dict[str, list[Any]]:
+    return {
+        "sources": [source for source, _ in customers],
+        "external_ids": [external_id for _, external_id in customers],
+    }
+
+
+def _statement_columns(statements: Sequence[Statement]) -> dict[str, list[Any]]:
+    return {
+        "member_ids": [statement.member_id for statement in statements],
+        "channels": [statement.channel for statement in statements],
+        "purposes": [statement.purpose for statement in statements],
+        "granted": [statement.granted for statement in statements],
+        "stated": [statement.stated_at for statement in statements],
+        "hashes": [statement.wording_hash for statement in statements],
+        "sources": [statement.source for statement in statements],
+        "actors": [statement.actor for statement in statements],
+    }

@@ -1,0 +1,222 @@
+"""The tier table, tags, and the figures of the summary."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.members.domain import Ladder, Level
+
+__all__ = [
+    "add_tags",
+    "add_tallies",
+    "count_members_to_judge",
+    "expired_tags",
+    "figures",
+    "fold_tallies",
+    "insert_tiers",
+    "ladder",
+    "lock_tiers",
+    "members_to_judge",
+    "remove_tags",
+    "tag_counts",
+    "would_move",
+]
+
+CURRENT = "(SELECT max(version) FROM tiers)"
+
+LADDER = text(
+    f"SELECT version, name, rank, min_spend_minor, benefits FROM tiers WHERE version = {CURRENT}"  # noqa: S608 - constant
+).columns(benefits=JSONB)
+
+INSERT_TIERS = text(
+    """
+    INSERT INTO tiers (version, name, rank, min_spend_minor, benefits)
+    SELECT :version, * FROM unnest(CAST(:names AS text[]), CAST(:ranks AS integer[]),
+                                   CAST(:spends AS bigint[]), CAST(:benefits AS jsonb[]))
+    """
+)
+
+WOULD_MOVE = text(
+    """
+    SELECT count(*) FILTER (WHERE earned > tier_rank) AS up,
+           count(*) FILTER (WHERE earned < tier_rank) AS down
+    FROM (
+        SELECT tier_rank, coalesce((
+            SELECT max(n.rank) FROM unnest(CAST(:ranks AS integer[]), CAST(:spends AS bigint[]))
+                AS n(rank, spend) WHERE n.spend <= members.spend_minor), -1) AS earned
+        FROM members) AS judged
+    """
+)
+
+TO_JUDGE = text(f"SELECT id FROM members WHERE tier_version < {CURRENT} ORDER BY id LIMIT :limit")  # noqa: S608 - constant
+
+COUNT_TO_JUDGE = text(f"SELECT count(*) FROM members WHERE tier_version < {CURRENT}")  # noqa: S608 - constant
+
+ADD_TALLIES = text(
+    """
+    INSERT INTO tallies (figure, value)
+    SELECT * FROM unnest(CAST(:figures AS text[]), CAST(:values AS numeric[]))
+    """
+)
+
+FIGURES = text("SELECT figure, sum(value) AS value FROM tallies GROUP BY figure")
+
+# Two replicas never fold the same rows, and a reader sees either the rows or their sum.
+FOLD = text(
+    """
+    WITH folded AS (
+        DELETE FROM tallies WHERE id IN (
+            SELECT id FROM tallies ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED)
+        RETURNING figure, value
+    ), sums AS (
+        INSERT INTO tallies (figure, value) SELECT figure, sum(value) FROM folded GROUP BY figure
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM folded) - (SELECT count(*) FROM sums)
+    """
+)
+
+ADD_TAGS = text(
+    """
+    INSERT INTO tags (member_id, tag, source, expires_at)
+    SELECT member_id, tag, source, clock_timestamp() + make_interval(secs => seconds)
+    FROM unnest(CAST(:member_ids AS uuid[]), CAST(:tags AS text[]), CAST(:sources AS text[]),
+                CAST(:seconds AS double precision[])) AS n(member_id, tag, source, seconds)
+    ON CONFLICT (member_id, tag) DO UPDATE SET
+        source = excluded.source, given_at = excluded.given_at, expires_at = excluded.expires_at
+    WHERE tags.expires_at IS DISTINCT FROM excluded.expires_at
+    RETURNING member_id, tag, given_at, expires_at, xmax = 0 AS is_new
+    """
+)
+
+TAG_COUNTS = text(
+    """
+    SELECT member_id, array_agg(tag) AS tags FROM tags
+    WHERE member_id = ANY(CAST(:ids AS uuid[])) GROUP BY member_id
+    """
+)
+
+REMOVE_TAGS = text(
+    """
+    DELETE FROM tags USING unnest(CAST(:member_ids AS uuid[]), CAST(:tags AS text[])) AS n(member_id, tag)
+    WHERE tags.member_id = n.member_id AND tags.tag = n.tag
+    RETURNING tags.member_id, tags.tag
+    """
+)
+
+EXPIRED_TAGS = text(
+    "SELECT member_id, tag FROM tags WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT :limit"
+)
+
+
+async def ladder(session: AsyncSession) -> Ladder:
+    """Return the tier table that holds now."""
+    rows = (await session.execute(LADDER)).all()
+    levels = [Level(row.name, row.rank, row.min_spend_minor, row.benefits) for row in rows]
+    return Ladder(rows[0].version, levels)
+
+
+async def lock_tiers(session: AsyncSession) -> None:
+    """Let only one change of the tier table happen at a time; readers are not kept waiting."""
+    await session.execute(text("LOCK TABLE tiers IN SHARE ROW EXCLUSIVE MODE"))
+
+
+async def insert_tiers(session: AsyncSession, version: int, levels: Sequence[Level]) -> None:
+    """Write a new version of the tier table."""
+    await session.execute(
+        INSERT_TIERS,
+        {
+            "version": version,
+            "names": [level.name for level in levels],
+            "ranks": [level.rank for level in levels],
+            "spends": [level.min_spend_minor for level in levels],
+            "benefits": [msgspec.json.encode(level.benefits).decode() for level in levels],
+        },
+    )
+
+
+async def would_move(session: AsyncSession, levels: Sequence[Level]) -> tuple[int, int]:
+    """Return how many members a tier table would move up and down."""
+    parameters = {
+        "ranks": [level.rank for level in levels],
+        "spends": [level.min_spend_minor for level in levels],
+    }
+    row = (await session.execute(WOULD_MOVE, parameters)).one()
+    return row.up, row.down
+
+
+async def members_to_judge(session: AsyncSession, *, limit: int) -> list[UUID]:
+    """Return members who were last judged by an older tier table."""
+    return list((await session.scalars(TO_JUDGE, {"limit": limit})).all())
+
+
+async def count_members_to_judge(session: AsyncSession) -> int:
+    """Return how many members were last judged by an older tier table."""
+    return int((await session.scalars(COUNT_TO_JUDGE)).one())
+
+
+async def add_tallies(session: AsyncSession, changes: Mapping[str, int]) -> None:
+    """Add to the figures of the summary."""
+    changes = {figure: value for figure, value in changes.items() if value}
+    if changes:
+        await session.execute(
+            ADD_TALLIES, {"figures": list(changes), "values": [int(value) for value in changes.values()]}
+        )
+
+
+async def figures(session: AsyncSession) -> dict[str, int]:
+    """Return every figure that anything was ever added to."""
+    return {row.figure: int(row.value) for row in await session.execute(FIGURES)}
+
+
+async def fold_tallies(session: AsyncSession, *, limit: int) -> int:
+    """Replace up to `limit` rows by one per figure; return how many rows fewer there are."""
+    return int((await session.scalars(FOLD, {"limit": limit})).one())
+
+
+async def tag_counts(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, set[str]]:
+    """Return the tags of members, expired ones that are still there included."""
+    rows = await session.execute(TAG_COUNTS, {"ids": list(ids)})
+    return {row.member_id: set(row.tags) for row in rows}
+
+
+async def add_tags(
+    session: AsyncSession, tags: Sequence[tuple[UUID, str, str, float | None]]
+) -> list[tuple[UUID, str, datetime | None, bool]]:
+    """Give tags: (member, tag, source, seconds until it falls off).
+
+    Return those that changed anything, as (member, tag, expiry, whether it is new).
+    """
+    if not tags:
+        return []
+    rows = await session.execute(
+        ADD_TAGS,
+        {
+            "member_ids": [member_id for member_id, _, _, _ in tags],
+            "tags": [tag for _, tag, _, _ in tags],
+            "sources": [source for _, _, source, _ in tags],
+            "seconds": [seconds for _, _, _, seconds in tags],
+        },
+    )
+    return [(row.member_id, row.tag, row.expires_at, row.is_new) for row in rows]
+
+
+async def remove_tags(session: AsyncSession, tags: Collection[tuple[UUID, str]]) -> list[tuple[UUID, str]]:
+    """Take tags away; return those that were there."""
+    if not tags:
+        return []
+    rows = await session.execute(
+        REMOVE_TAGS, {"member_ids": [member_id for member_id, _ in tags], "tags": [tag for _, tag in tags]}
+    )
+    return [(row.member_id, row.tag) for row in rows]
+
+
+async def expired_tags(session: AsyncSession, *, limit: int) -> list[tuple[UUID, str]]:
+    """Return tags whose time is over."""
+    rows = await session.execute(EXPIRED_TAGS, {"limit": limit})
+    return [(row.member_id, row.tag) for row in rows]

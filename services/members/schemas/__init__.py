@@ -1,0 +1,45 @@
+"""Request and response models of the API."""
+
+from services.members.schemas.batches import Batch, batch_body, read_batch
+from services.members.schemas.orders import CancellationIn, OrderIn, RefundIn
+from services.members.schemas.people import (
+    ConsentIn,
+    MemberOut,
+    ProfilePatch,
+    TagsIn,
+    TagsOut,
+)
+from services.members.schemas.program import SummaryOut, TierIn, TiersIn, TiersOut, TiersReplaced
+from services.members.schemas.results import (
+    CancellationResult,
+    ConsentResult,
+    OrderOut,
+    OrderResult,
+    RefundOut,
+    RefundResult,
+)
+
+__all__ = [
+    "Batch",
+    "CancellationIn",
+    "CancellationResult",
+    "ConsentIn",
+    "ConsentResult",
+    "MemberOut",
+    "OrderIn",
+    "OrderOut",
+    "OrderResult",
+    "ProfilePatch",
+    "RefundIn",
+    "RefundOut",
+    "RefundResult",
+    "SummaryOut",
+    "TagsIn",
+    "TagsOut",
+    "TierIn",
+    "TiersIn",
+    "TiersOut",
+    "TiersReplaced",
+    "batch_body",
+    "read_batch",
+]

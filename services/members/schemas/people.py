@@ -1,0 +1,136 @@
+"""Members as they read, and what may be said about them one by one."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.members.schemas.vocabulary import (
+    Birthday,
+    Code,
+    CountryCode,
+    DisplayName,
+    Label,
+    Locale,
+    TimeZone,
+)
+from shared.schemas import Instant, ShortText, StrictModel
+
+__all__ = ["ConsentIn", "MemberOut", "ProfilePatch", "TagsIn", "TagsOut"]
+
+
+class IdentityOut(BaseModel):
+    """One name under which a source knows the member."""
+
+    source: str
+    external_id: str
+
+
+class ContactPointOut(BaseModel):
+    """An address of the member."""
+
+    channel: str
+    address: str
+    verified: bool
+
+
+class ConsentOut(BaseModel):
+    """What the member last said about a channel and a purpose."""
+
+    channel: str
+    purpose: str
+    granted: bool
+    stated_at: datetime
+    wording_hash: str | None
+    source: str
+
+
+class TagOut(BaseModel):
+    """A tag, who gave it, and when it falls off."""
+
+    tag: str
+    source: str
+    given_at: datetime
+    expires_at: datetime | None
+
+
+class MemberOut(BaseModel):
+    """A member with everything that is known."""
+
+    member_id: UUID
+    created_at: datetime
+    display_name: str | None
+    locale: str | None
+    time_zone: str | None
+    country: str | None
+    birthday: date | None
+    tier: str | None
+    tier_changed_at: datetime | None
+    spend_minor: int = Field(
+        description="Paid and neither refunded nor cancelled, in the program's currency."
+    )
+    spend_currency: str
+    orders_count: int
+    last_order_at: datetime | None
+    revision: int
+    identities: list[IdentityOut]
+    contact_points: list[ContactPointOut]
+    consents: list[ConsentOut]
+    tags: list[TagOut]
+
+
+class ProfilePatch(StrictModel):
+    """What to change; what is left out stays, null takes the value away."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"locale": "pt-BR", "birthday": "1988-02-29"}})
+
+    display_name: DisplayName | None = None
+    locale: Locale | None = None
+    time_zone: TimeZone | None = None
+    country: CountryCode | None = None
+    birthday: Birthday | None = None
+
+
+class TagsIn(StrictModel):
+    """Tags to give."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"tags": ["vip"], "source": "spring-review"}})
+
+    tags: Annotated[list[Label], Field(min_length=1, max_length=50)]
+    source: ShortText | None = Field(None, description="Who tags; the caller's key if left out.")
+    expires_in_seconds: int | None = Field(
+        None, ge=1, le=315_360_000, description="The tags fall off by themselves after this time."
+    )
+
+
+class TagsOut(BaseModel):
+    """All tags of the member."""
+
+    member_id: UUID
+    tags: list[TagOut]
+
+
+class ConsentIn(StrictModel):
+    """What a member said about being written to."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "member_id": "0197b1c8-0000-7000-8000-000000000001",
+                "channel": "email",
+                "purpose": "marketing",
+                "granted": False,
+                "actor": "support:kim",
+            }
+        }
+    )
+
+    member_id: UUID
+    channel: Code
+    purpose: Literal["marketing", "service"]
+    granted: bool
+    actor: ShortText = Field(description="Who wrote it down: a person, a form, a shop.")
+    source: Code = Field("api", description="Where it was said.")
+    stated_at: Instant | None = Field(None, description="When it was said; now if left out.")
+    wording_hash: ShortText | None = None
