@@ -4,6 +4,7 @@ The wheel's own server class is not used: it listens on a socket only, keeps Pos
 and trusts everybody. Its programs and its functions for the system account are.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -131,6 +132,10 @@ class EmbeddedPostgres:
             self._run_pg_ctl(["-w", "-t", str(int(STOP_TIMEOUT_SECONDS)), "-m", "fast", "stop"])
         except PostgresDidNotStart:
             self.kill()
+        if self.socket_dir != self.home:
+            # Outside the home nobody else would ever tidy up; start makes it again.
+            with contextlib.suppress(OSError):
+                self.socket_dir.rmdir()
 
     def kill(self) -> None:
         """End the server and all its processes with SIGKILL, as a power cut would."""
