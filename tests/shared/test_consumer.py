@@ -1,4 +1,4 @@
-"""The consumer: exactly one effect per event, order per key, poison found and put aside, outages waited out."""
+"""The consumer: one effect per event, order per key, poison put aside, outages waited out."""
 
 import asyncio
 from collections.abc import Sequence

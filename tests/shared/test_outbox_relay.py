@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 from sqlalchemy import text
 
-from shared.bus import Bus, Outgoing, BusUnavailable, Record
+from shared.bus import Bus, BusUnavailable, Outgoing, Record
+from shared.clock import utc_now
 from shared.database import Database
 from shared.events import MemberProfileErased, envelope_of
 from shared.outbox import emit, prune
-from shared.clock import utc_now
 from shared.relay import Relay, measure
 from shared.testing import eventually
 from tests.fixtures.platform import derived, entered
