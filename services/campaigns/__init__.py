@@ -1,0 +1,1 @@
+"""Campaigns: group-buy activities, groups, seats, share links, and coupons."""

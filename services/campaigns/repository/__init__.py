@@ -1,0 +1,1 @@
+"""Every statement of campaigns, as functions named by intent."""
