@@ -1,0 +1,107 @@
+"""One handler for all events: the fewer calls, the fewer statements for a batch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.analytics import operations
+from services.analytics.domain import Batch
+from services.analytics.handlers.orders import order_paid, order_refunded
+from services.analytics.handlers.others import OTHERS, merged
+from services.analytics.operations import shop_days
+from shared.consumer import Handlers
+from shared.events import (
+    ActivityCancelled,
+    ActivityEnded,
+    ActivityScheduled,
+    ConsentWithdrawn,
+    CouponIssued,
+    CouponRedeemed,
+    Envelope,
+    Event,
+    GroupExpired,
+    GroupFormed,
+    GroupJoined,
+    GroupOpened,
+    GroupSeatLapsed,
+    LinkShared,
+    LinkVisited,
+    MemberCreated,
+    MemberErased,
+    MemberMerged,
+    MemberTierDowngraded,
+    MemberTierUpgraded,
+    MessageDelivered,
+    MessageDropped,
+    MessageFailed,
+    MessageSent,
+    OrderCancelled,
+    OrderPaid,
+    OrderRefunded,
+    PointsClawedBack,
+    PointsEarned,
+    PointsExpired,
+    PointsRedeemed,
+    RefundRequested,
+    RewardGranted,
+)
+
+__all__ = ["handlers", "translate"]
+
+handlers = Handlers()
+
+
+@handlers.on(
+    OrderPaid,
+    OrderRefunded,
+    OrderCancelled,
+    MemberCreated,
+    MemberTierUpgraded,
+    MemberTierDowngraded,
+    MemberMerged,
+    MemberErased,
+    PointsEarned,
+    PointsClawedBack,
+    PointsRedeemed,
+    PointsExpired,
+    RewardGranted,
+    ActivityScheduled,
+    ActivityCancelled,
+    ActivityEnded,
+    GroupOpened,
+    GroupJoined,
+    GroupFormed,
+    GroupExpired,
+    GroupSeatLapsed,
+    LinkShared,
+    LinkVisited,
+    CouponIssued,
+    CouponRedeemed,
+    RefundRequested,
+    MessageSent,
+    MessageDelivered,
+    MessageFailed,
+    MessageDropped,
+    ConsentWithdrawn,
+)
+async def on_events(session: AsyncSession, events: Sequence[Envelope[Any]]) -> None:
+    """Take all of it in."""
+    await operations.ingest(session, translate(events))
+
+
+def translate(events: Sequence[Envelope[Event]]) -> Batch:
+    """The facts in a batch of events."""
+    batch, days = Batch(), shop_days()
+    for envelope in events:
+        batch.origins.append((envelope.id, envelope.source))
+        match envelope.data:
+            case OrderPaid():
+                order_paid(batch, envelope, envelope.data, days)
+            case OrderRefunded():
+                order_refunded(batch, envelope, envelope.data, days)
+            case MemberMerged():
+                merged(batch, envelope, envelope.data, days)
+            case other:
+                batch.events.append(OTHERS[type(other)](envelope, other, days))
+    return batch
