@@ -1,0 +1,1 @@
+"""Messaging: content, channels, every message and its fate, outbound webhooks."""

@@ -1,0 +1,53 @@
+"""Verbs of messaging over batches: load, decide, save, say. Nothing here commits."""
+
+from services.messaging.operations.contacts import apply_profiles, erase_members, record_consents
+from services.messaging.operations.dispatching import claim, hold, recover, release, settle_attempts, submit
+from services.messaging.operations.listening import hear
+from services.messaging.operations.planning import plan, replan
+from services.messaging.operations.summary import count_open, count_open_deliveries, summarise
+from services.messaging.operations.suppressing import lift, suppress
+from services.messaging.operations.templates import current, preview, publish, replace_triggers
+from services.messaging.operations.unsubscribing import read_token, unsubscribe, unsubscribe_url
+from services.messaging.operations.webhooks import (
+    claim_deliveries,
+    fan_out,
+    recover_deliveries,
+    register_webhook,
+    remove_webhook,
+    reopen_webhook,
+    settle_deliveries,
+)
+
+__all__ = [
+    "apply_profiles",
+    "claim",
+    "claim_deliveries",
+    "count_open",
+    "count_open_deliveries",
+    "current",
+    "erase_members",
+    "fan_out",
+    "hear",
+    "hold",
+    "lift",
+    "plan",
+    "preview",
+    "publish",
+    "read_token",
+    "record_consents",
+    "recover",
+    "recover_deliveries",
+    "register_webhook",
+    "release",
+    "remove_webhook",
+    "reopen_webhook",
+    "replace_triggers",
+    "replan",
+    "settle_attempts",
+    "settle_deliveries",
+    "submit",
+    "summarise",
+    "suppress",
+    "unsubscribe",
+    "unsubscribe_url",
+]

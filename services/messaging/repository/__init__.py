@@ -1,0 +1,1 @@
+"""Every statement of messaging, as functions named by intent."""
