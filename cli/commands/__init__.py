@@ -1,0 +1,19 @@
+"""One module per command; each says what it does, reads its options and calls what does the work."""
+
+import typer
+
+from cli.commands import up
+
+__all__ = ["application"]
+
+
+def application() -> typer.Typer:
+    """The command line with every command."""
+    app = typer.Typer(
+        name="regulars",
+        help="Regulars: an event-driven CRM. Start with `regulars up` or `regulars demo`.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.command("up")(up.up)
+    return app
