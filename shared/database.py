@@ -5,8 +5,9 @@ repositories only ever receive the session.
 """
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import asyncpg
 from sqlalchemy import MetaData, text
@@ -131,6 +132,22 @@ class Database:
     async def close(self) -> None:
         """Close every pooled connection."""
         await self.engine.dispose()
+
+
+async def copy_rows(
+    session: AsyncSession, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Append rows to a table in the session's transaction by binary `COPY`.
+
+    Half the work of an `INSERT … SELECT unnest(…)` of a thousand rows on both sides; a round trip more for
+    one. There is no ON CONFLICT: who copies knows by a lock that the rows are new. Errors are the driver's.
+    """
+    connection = await session.connection()
+    # SQLAlchemy begins the transaction with the first statement that it sees, and it does not see a COPY.
+    await connection.exec_driver_sql("SELECT")
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, asyncpg.Connection)
+    await driver.copy_records_to_table(table, records=rows, columns=list(columns))
 
 
 def new_metadata() -> MetaData:

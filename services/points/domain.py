@@ -89,13 +89,13 @@ class Account:
     member_id: UUID
     sequence: int
     open_points: int
-    debt_points: int
-    earned_points: int
-    spent_points: int
-    expired_points: int
-    clawed_back_points: int
-    held_points: int
-    next_expiry_at: datetime | None
+    debt_points: int = 0
+    earned_points: int = 0
+    spent_points: int = 0
+    expired_points: int = 0
+    clawed_back_points: int = 0
+    held_points: int = 0
+    next_expiry_at: datetime | None = None
 
     @property
     def balance_points(self) -> int:

@@ -1,19 +1,19 @@
 """Earn: paid orders become points."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.points.domain import Account, EarningRule, PointsOutOfRange, RuleBook
+from services.points.domain import EarningRule, PointsOutOfRange, RuleBook
 from services.points.errors import ExpiryOutOfRange, TooManyPoints, UnknownOrderCurrency
 from services.points.operations.ledger import Ledger
 from services.points.operations.refund import apply_refunds
 from services.points.repository import ledger as ledger_repository
 from services.points.repository import orders as order_repository
-from services.points.repository.ledger import LotRow
+from services.points.repository.ledger import Credit, LotRow
 from shared.events import PointsEarned
 from shared.money import UnknownCurrency
 from shared.outbox import emit
@@ -57,35 +57,68 @@ async def earn(session: AsyncSession, commands: Sequence[Earn]) -> list[Earned |
     came before the order are applied at once.
     """
     rules = await order_repository.rule_book(session)
-    grants = [_judge(rules, command) for command in commands]
-    ledger = await Ledger.open(session, {command.member_id for command in commands})
-    known = await ledger_repository.known_earns(session, [command.order_id for command in commands])
-    results: list[Earned | Refusal] = []
-    order_ids: list[UUID] = []
+    judged = [_judge(rules, command) for command in commands]
+    grants = {grant.command.order_id: grant for grant in reversed(judged) if isinstance(grant, _Grant)}
+    ledger, known = await _credit(session, grants)
+    posted: dict[UUID, UUID] = {}
     expired: set[UUID] = set()
-    for grant in grants:
-        if isinstance(grant, Refusal):
-            results.append(grant)
-            continue
-        command = grant.command
-        if command.order_id in known:
-            results.append(Earned(command.order_id, None, 0))
-            continue
-        known.add(command.order_id)
-        order_ids.append(command.order_id)
-        account = ledger.accounts[command.member_id]
-        late = grant.expires_at is not None and grant.expires_at <= ledger.now
-        if late and grant.points:
-            expired.add(command.member_id)
-        results.append(Earned(command.order_id, _post(ledger, account, grant, late=late), grant.points))
+    for order_id, grant in reversed(grants.items()):
+        if order_id not in known:
+            late = grant.expires_at is not None and grant.expires_at <= ledger.now
+            if late and grant.points:
+                expired.add(grant.command.member_id)
+            posted[order_id] = _post(ledger, grant, late=late)
     await ledger.save(session)
     # Points that had passed their date before they were heard of come and go in the same transaction.
     await ledger.expire(session, sorted(expired))
-    parked = await order_repository.parked_refunds(session, order_ids)
+    parked = await order_repository.parked_refunds(session, list(posted))
     if parked:
+        await ledger.reload(session, {grants[refund.order_id].command.member_id for refund in parked})
         await apply_refunds(session, ledger, parked, rules)
     await emit(session, ledger.events)
-    return results
+    return [_result(item, posted) for item in judged]
+
+
+def _result(item: _Grant | Refusal, posted: dict[UUID, UUID]) -> Earned | Refusal:
+    if isinstance(item, Refusal):
+        return item
+    order_id = item.command.order_id
+    entry_id = posted.pop(order_id, None)
+    return Earned(order_id, entry_id, item.points if entry_id is not None else 0)
+
+
+async def _credit(session: AsyncSession, grants: Mapping[UUID, _Grant]) -> tuple[Ledger, set[UUID]]:
+    """Lock the accounts, credit the ordinary ones, and say which orders had earned before.
+
+    Nearly every account owes nothing and nearly every order is new, so the accounts are credited before
+    either is known, which saves a reading and a writing of each. The few others are loaded and put right.
+    """
+    given: dict[UUID, Credit] = {}
+    for command, _, points, expires_at in grants.values():
+        given[command.member_id] = _add(given.get(command.member_id), command.member_id, points, expires_at)
+    ordinary = await ledger_repository.credit_accounts(session, given.values())
+    known = await ledger_repository.known_earns(session, list(grants))
+    mistaken = {grants[order_id].command.member_id for order_id in known} & ordinary.keys()
+    ledger = Ledger(ordinary, await ledger_repository.database_now(session), credited=set(ordinary))
+    await ledger.reload(session, mistaken)
+    for member_id in mistaken:
+        account, credit = ledger.accounts[member_id], given[member_id]
+        account.sequence -= credit.entries
+        account.open_points -= credit.points
+        account.earned_points -= credit.points
+        ledger.change(account)
+    await ledger.admit(session, given)
+    return ledger, known
+
+
+def _add(credit: Credit | None, member_id: UUID, points: int, expires_at: datetime | None) -> Credit:
+    """Add an order to what its member is credited."""
+    if points == 0:
+        expires_at = None
+    if credit is None:
+        return Credit(member_id, 1, points, expires_at)
+    dates = [date for date in (credit.next_expiry_at, expires_at) if date is not None]
+    return Credit(member_id, credit.entries + 1, credit.points + points, min(dates, default=None))
 
 
 def _judge(rules: RuleBook, command: Earn) -> _Grant | Refusal:
@@ -101,12 +134,13 @@ def _judge(rules: RuleBook, command: Earn) -> _Grant | Refusal:
         return ExpiryOutOfRange(order_id=str(command.order_id))
 
 
-def _post(ledger: Ledger, account: Account, grant: _Grant, *, late: bool) -> UUID:
-    """Enter a grant into the account: it repays debt first, and opens a lot with the rest.
+def _post(ledger: Ledger, grant: _Grant, *, late: bool) -> UUID:
+    """Enter a grant into its account: it repays debt first, and opens a lot with the rest.
 
     What has expired before it arrived repays nothing, just as if it had arrived in time and expired since.
     """
     command, rule, points, expires_at = grant
+    account = ledger.accounts[command.member_id]
     account.earned_points += points
     opened = points if late else account.repay(points)
     account.open_points += opened
@@ -123,7 +157,7 @@ def _post(ledger: Ledger, account: Account, grant: _Grant, *, late: bool) -> UUI
         currency=command.currency,
     )
     if opened:
-        ledger.lots.append(LotRow(entry_id, account.member_id, opened, command.paid_at, expires_at))
+        ledger.lots.append(LotRow(entry_id, account.member_id, opened, opened, command.paid_at, expires_at))
         if expires_at is not None and (account.next_expiry_at is None or expires_at < account.next_expiry_at):
             account.next_expiry_at = expires_at
     if late:

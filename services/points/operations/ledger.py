@@ -30,6 +30,8 @@ class Ledger:
     events: list[Event] = field(default_factory=list)
     # Points that this batch put into open lots although they had expired already, until `expire` takes them.
     withheld: dict[UUID, int] = field(default_factory=dict)
+    # Accounts whose figures are written already, so that `save` leaves them alone.
+    credited: set[UUID] = field(default_factory=set)
     _changed: dict[UUID, Account] = field(default_factory=dict)
 
     @classmethod
@@ -40,7 +42,7 @@ class Ledger:
         lock = repository.lock_accounts if create else repository.lock_known_accounts
         accounts = await lock(session, member_ids)
         ledger = cls(accounts, await repository.database_now(session))
-        await ledger.settle(session)
+        await ledger.settle(session, accounts)
         return ledger
 
     async def admit(self, session: AsyncSession, member_ids: Iterable[UUID]) -> None:
@@ -48,14 +50,27 @@ class Ledger:
         missing = [member_id for member_id in member_ids if member_id not in self.accounts]
         if missing:
             self.accounts |= await repository.lock_accounts(session, missing)
-            await self.settle(session)
+            await self.settle(session, missing)
 
-    async def settle(self, session: AsyncSession) -> None:
-        """Expire what is due in the locked accounts. What is gathered must be saved before."""
+    async def reload(self, session: AsyncSession, member_ids: Iterable[UUID]) -> None:
+        """Read locked accounts with all their figures. What is gathered must be saved before."""
+        again = set(member_ids)
+        if again:
+            self.accounts |= await repository.lock_known_accounts(session, again)
+            self.credited -= again
+
+    def change(self, account: Account) -> None:
+        """Have `save` write an account, unless its figures are written already."""
+        if account.member_id not in self.credited:
+            self._changed[account.member_id] = account
+
+    async def settle(self, session: AsyncSession, member_ids: Iterable[UUID]) -> None:
+        """Expire what is due in accounts that were just locked, before anything is gathered for them."""
         due = [
-            account.member_id
-            for account in self.accounts.values()
-            if account.next_expiry_at is not None and account.next_expiry_at <= self.now
+            member_id
+            for member_id in member_ids
+            if (account := self.accounts[member_id]).next_expiry_at is not None
+            and account.next_expiry_at <= self.now
         ]
         await self.expire(session, due)
 
@@ -99,7 +114,7 @@ class Ledger:
     ) -> UUID:
         """Append an entry to an account and return its id; the caller changes the account's figures."""
         account.sequence += 1
-        self._changed[account.member_id] = account
+        self.change(account)
         entry_id = new_id()
         self.entries.append(
             EntryRow(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -10,11 +11,15 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import Account, Lot
+from shared.database import copy_rows
 from shared.ids import new_ids
+
+# UUIDs compare by this number, and numbers compare several times faster than UUIDs do.
+IN_ORDER = attrgetter("int")
 
 
 class EntryRow(NamedTuple):
-    """A row of `entries`, in the order of ADD_ENTRIES."""
+    """A row of `entries`."""
 
     member_id: UUID
     sequence: int
@@ -32,12 +37,22 @@ class EntryRow(NamedTuple):
     occurred_at: datetime
 
 
+class Credit(NamedTuple):
+    """What one account gets in a batch, in the order of CREDIT_ACCOUNTS; `entries` counts its entries."""
+
+    member_id: UUID
+    entries: int
+    points: int
+    next_expiry_at: datetime | None
+
+
 class LotRow(NamedTuple):
-    """A row of `lots` as it is opened, in the order of OPEN_LOTS."""
+    """A row of `lots` as it is opened."""
 
     id: UUID
     member_id: UUID
     points: int
+    remaining_points: int
     earned_at: datetime
     expires_at: datetime | None
 
@@ -74,6 +89,25 @@ OPEN_ACCOUNTS = text(
     """
 )
 
+# Locks every account of the batch and credits the ordinary ones at once. One that owes points, or has lots to
+# expire, is locked too but neither changed nor returned: what it gets has to be reckoned first.
+CREDIT_ACCOUNTS = text(
+    """
+    INSERT INTO accounts (member_id, sequence, open_points, earned_points, next_expiry_at)
+    SELECT credit.member_id, credit.entries, credit.points, credit.points, credit.expires_at
+    FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS bigint[]), CAST(:p2 AS bigint[]),
+                CAST(:p3 AS timestamptz[])) AS credit(member_id, entries, points, expires_at)
+    ON CONFLICT (member_id) DO UPDATE
+    SET sequence = accounts.sequence + excluded.sequence,
+        open_points = accounts.open_points + excluded.open_points,
+        earned_points = accounts.earned_points + excluded.earned_points,
+        next_expiry_at = least(accounts.next_expiry_at, excluded.next_expiry_at)
+    WHERE accounts.debt_points = 0
+          AND (accounts.next_expiry_at IS NULL OR accounts.next_expiry_at > clock_timestamp())
+    RETURNING member_id, sequence, open_points, held_points
+    """
+)
+
 LOCK_ACCOUNTS = text(
     """
     SELECT member_id, sequence, open_points, debt_points, earned_points, spent_points, expired_points,
@@ -102,28 +136,6 @@ KNOWN_EARNS = text(
     """
     SELECT about_id FROM entries
     WHERE about_id = ANY(CAST(:order_ids AS uuid[])) AND kind = 'earn' AND reference = ''
-    """
-)
-
-ADD_ENTRIES = text(
-    """
-    INSERT INTO entries (member_id, sequence, id, kind, contra, points, about_id, reference, rule_version,
-                         basis_minor, currency, actor, reason, occurred_at, recorded_at)
-    SELECT entry.*, CAST(:recorded_at AS timestamptz)
-    FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS bigint[]), CAST(:p2 AS uuid[]), CAST(:p3 AS text[]),
-                CAST(:p4 AS text[]), CAST(:p5 AS bigint[]), CAST(:p6 AS uuid[]), CAST(:p7 AS text[]),
-                CAST(:p8 AS int[]), CAST(:p9 AS bigint[]), CAST(:p10 AS text[]), CAST(:p11 AS text[]),
-                CAST(:p12 AS text[]), CAST(:p13 AS timestamptz[])) AS entry
-    """
-)
-
-OPEN_LOTS = text(
-    """
-    INSERT INTO lots (id, member_id, points, remaining_points, earned_at, expires_at)
-    SELECT lot.id, lot.member_id, lot.points, lot.points, lot.earned_at, lot.expires_at
-    FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS uuid[]), CAST(:p2 AS bigint[]),
-                CAST(:p3 AS timestamptz[]), CAST(:p4 AS timestamptz[]))
-         AS lot(id, member_id, points, earned_at, expires_at)
     """
 )
 
@@ -229,20 +241,47 @@ async def lock_accounts(session: AsyncSession, member_ids: Iterable[UUID]) -> di
     The insert comes first and as a whole: it waits for whoever is opening the same account, so that
     afterwards all rows exist and two batches can only queue up, never wait for each other in a circle.
     """
-    ordered = sorted(set(member_ids))
+    ordered = sorted(set(member_ids), key=IN_ORDER)
     await session.execute(OPEN_ACCOUNTS, {"member_ids": ordered})
     return await lock_known_accounts(session, ordered)
 
 
+async def credit_accounts(session: AsyncSession, given: Iterable[Credit]) -> dict[UUID, Account]:
+    """Lock all the accounts and credit those that owe nothing and have nothing due.
+
+    Returns the credited ones as they were before, with the figures that posting needs; the others have to be
+    loaded, and are posted to in the ordinary way.
+    """
+    by_member = {
+        credit.member_id: credit for credit in sorted(given, key=lambda credit: credit.member_id.int)
+    }
+    if not by_member:
+        return {}
+    columns = zip(*by_member.values(), strict=True)
+    rows = await session.execute(
+        CREDIT_ACCOUNTS, {f"p{number}": column for number, column in enumerate(columns)}
+    )
+    accounts: dict[UUID, Account] = {}
+    for member_id, sequence, open_points, held_points in rows:
+        credit = by_member[member_id]
+        accounts[credit.member_id] = Account(
+            credit.member_id,
+            sequence - credit.entries,
+            open_points - credit.points,
+            held_points=held_points,
+        )
+    return accounts
+
+
 async def lock_known_accounts(session: AsyncSession, member_ids: Iterable[UUID]) -> dict[UUID, Account]:
     """Lock those of the accounts that exist, in the order of their ids."""
-    rows = await session.execute(LOCK_ACCOUNTS, {"member_ids": sorted(set(member_ids))})
+    rows = await session.execute(LOCK_ACCOUNTS, {"member_ids": sorted(set(member_ids), key=IN_ORDER)})
     return {row[0]: Account(*row) for row in rows}
 
 
 async def claim_due_accounts(session: AsyncSession, limit: int) -> list[UUID]:
     """Lock up to `limit` accounts with lots to expire, passing over those that are locked already."""
-    return sorted((await session.scalars(CLAIM_DUE_ACCOUNTS, {"limit": limit})).all())
+    return sorted((await session.scalars(CLAIM_DUE_ACCOUNTS, {"limit": limit})).all(), key=IN_ORDER)
 
 
 async def database_now(session: AsyncSession) -> datetime:
@@ -258,12 +297,15 @@ async def known_earns(session: AsyncSession, order_ids: Sequence[UUID]) -> set[U
 
 async def add_entries(session: AsyncSession, rows: Sequence[EntryRow], *, recorded_at: datetime) -> None:
     """Append entries; a natural key that exists already is a violation, never a second posting."""
-    await _write(session, ADD_ENTRIES, rows, recorded_at=recorded_at)
+    if rows:
+        columns = (*EntryRow._fields, "recorded_at")
+        await copy_rows(session, "entries", columns, [(*row, recorded_at) for row in rows])
 
 
 async def open_lots(session: AsyncSession, rows: Sequence[LotRow]) -> None:
     """Open lots with all their points remaining."""
-    await _write(session, OPEN_LOTS, rows)
+    if rows:
+        await copy_rows(session, "lots", LotRow._fields, rows)
 
 
 async def move_points(session: AsyncSession, rows: Sequence[MoveRow]) -> None:

@@ -1,0 +1,222 @@
+"""A state machine over the ledger on a real database: whatever happens in whatever order, the books add up.
+
+Time passes by moving every date back, so that the database's own clock judges as always.
+"""
+
+import asyncio
+import random
+from collections.abc import Coroutine, Iterator
+from datetime import timedelta
+from typing import Any, ClassVar, TypeVar
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import text
+
+from services.points.domain import Reward
+from services.points.operations import Earn, Earned, Redeemed, Refund
+from shared.database import Database
+from shared.ids import new_id
+from tests.points.ledger import DAY, NOW, Books, coupon, earn_of, refund_of
+
+T = TypeVar("T")
+
+MEMBERS = st.integers(0, 2)
+AMOUNTS = st.sampled_from([0, 99, 1_000, 3_333, 10_000])
+AGES = st.sampled_from([timedelta(0), 200 * DAY, 364 * DAY, 400 * DAY])
+
+# What of each order's points is gone: expired from its own lot, or clawed back for its refunds.
+ORDER_NETS = text(
+    """
+    SELECT entries.about_id,
+           entries.points - coalesce(lots.expired_points, 0) + coalesce(back.points, 0) AS net
+    FROM entries
+         LEFT JOIN lots ON lots.id = entries.id
+         LEFT JOIN (SELECT about_id, sum(points) AS points FROM entries WHERE kind = 'claw_back'
+                    GROUP BY about_id) AS back USING (about_id)
+    WHERE entries.kind = 'earn' AND entries.about_id = ANY(CAST(:order_ids AS uuid[]))
+    """
+)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Three members who buy, return and spend; every run has members and orders of its own."""
+
+    loop: ClassVar[asyncio.Runner]
+    books: ClassVar[Books]
+    rewards: ClassVar[list[Reward]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.members = [new_id() for _ in range(3)]
+        self.orders: list[Earn] = []
+        self.heard: list[Earn | Refund] = []
+        self.paid: set[UUID] = set()
+        self.spent = dict.fromkeys(self.members, 0)
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run(work)
+
+    @rule(member=MEMBERS, amount=AMOUNTS, age=AGES, also=st.integers(0, 9), pay=st.booleans())
+    def order(self, member: int, amount: int, age: timedelta, also: int, pay: bool) -> None:
+        """A member orders; the payment is heard of now, beside an old one again, or only later."""
+        order = earn_of(self.members[member], amount, paid_at=NOW - age)
+        self.orders.append(order)
+        if pay:
+            self._pay(order, self.orders[also % len(self.orders)])
+
+    @precondition(lambda self: self.orders)
+    @rule(which=st.integers(0, 99))
+    def pay(self, which: int) -> None:
+        self._pay(self.orders[which % len(self.orders)])
+
+    def _pay(self, *orders: Earn) -> None:
+        for order, result in zip(orders, self.wait(self.books.earn(*orders)), strict=True):
+            assert isinstance(result, Earned)
+            assert (result.entry_id is None) == (order.order_id in self.paid)
+            self.paid.add(order.order_id)
+            self.heard.append(order)
+
+    @precondition(lambda self: self.orders)
+    @rule(which=st.integers(0, 99), share=st.integers(1, 4), number=st.integers(0, 3), complete=st.booleans())
+    def refund(self, which: int, share: int, number: int, complete: bool) -> None:
+        """A refund of a part or of all; the same number again is a duplicate, whatever it says."""
+        order = self.orders[which % len(self.orders)]
+        known = [
+            item
+            for item in self.heard
+            if isinstance(item, Refund) and (item.order_id, item.refund_id) == (order.order_id, str(number))
+        ]
+        item = refund_of(order, order.total_minor // share, refund_id=str(number), complete=complete)
+        item = known[0] if known else item
+        self.wait(self.books.refund(item))
+        self.heard.append(item)
+
+    @rule(member=MEMBERS, reward=st.integers(0, 2), times=st.integers(1, 3))
+    def redeem(self, member: int, reward: int, times: int) -> None:
+        """Spend, as often as there is something: never more than is available."""
+        member_id, chosen = self.members[member], self.rewards[reward]
+        available = self.wait(self.books.balance(member_id)).available_points
+        results = self.wait(self.books.redeem(*[(member_id, chosen.id)] * times))
+        bought = sum(isinstance(result, Redeemed) for result in results)
+        assert bought == min(times, available // chosen.cost_points)
+        self.spent[member_id] += bought * chosen.cost_points
+
+    @rule(days=st.sampled_from([1, 100, 366]))
+    def pass_time(self, days: int) -> None:
+        by = days * DAY
+        self.wait(self.books.pass_time(by))
+        self.orders = [order._replace(paid_at=order.paid_at - by) for order in self.orders]
+        dates = {order.order_id: order for order in self.orders}
+        self.heard = [dates[item.order_id] if isinstance(item, Earn) else item for item in self.heard]
+
+    @rule(limit=st.sampled_from([1, 100]))
+    def expire(self, limit: int) -> None:
+        self.wait(self.books.expire(limit))
+
+    @invariant()
+    def the_books_add_up(self) -> None:
+        self.wait(self.books.assert_balanced())
+
+    @invariant()
+    def members_have_what_they_should(self) -> None:
+        earned = dict.fromkeys(self.members, 0)
+        for order in self.orders:
+            if order.order_id in self.paid:
+                earned[order.member_id] += order.total_minor // 100
+        for member_id in self.members:
+            balance = self.wait(self.books.balance(member_id))
+            assert balance.available_points >= 0
+            assert balance.debt_points == 0 or balance.available_points == 0
+            assert balance.earned_points == earned[member_id]
+            assert balance.spent_points == self.spent[member_id]
+            gone = balance.spent_points + balance.expired_points + balance.clawed_back_points
+            assert balance.available_points - balance.debt_points == balance.earned_points - gone
+            assert balance.available_points == sum(points for _, points in balance.expirations)
+
+    @invariant()
+    def a_fully_refunded_order_nets_zero(self) -> None:
+        refunded = {order.order_id: 0 for order in self.orders}
+        refunds = {(item.order_id, item.refund_id): item for item in self.heard if isinstance(item, Refund)}
+        complete = {item.order_id for item in refunds.values() if item.complete}
+        for item in refunds.values():
+            refunded[item.order_id] += item.amount_minor
+        full = [
+            order.order_id
+            for order in self.orders
+            if order.order_id in self.paid
+            and (order.order_id in complete or refunded[order.order_id] >= order.total_minor)
+        ]
+        for order_id, net in self.wait(self._nets(full)):
+            assert net == 0, order_id
+
+    async def _nets(self, order_ids: list[UUID]) -> list[tuple[UUID, int]]:
+        async with self.books.database.reading() as session:
+            return [tuple(row) for row in await session.execute(ORDER_NETS, {"order_ids": order_ids})]
+
+    def teardown(self) -> None:
+        """Everything once more in another order changes nothing; and for others it leads to the same."""
+        chance = random.Random(len(self.heard))
+        before = [self._state(member_id) for member_id in self.members]
+        self._hear(chance.sample(self.heard, len(self.heard)))
+        assert [self._state(member_id) for member_id in self.members] == before
+        if not any(self.spent.values()):
+            twins = {member_id: new_id() for member_id in self.members}
+            orders = {order.order_id: new_id() for order in self.orders}
+            copies = [
+                item._replace(member_id=twins[item.member_id], order_id=orders[item.order_id])
+                for item in self.heard
+            ]
+            self._hear(chance.sample(copies, len(copies)))
+            assert [self._state(twins[member_id]) for member_id in self.members] == before
+
+    def _hear(self, items: list[Earn | Refund]) -> None:
+        for item in items:
+            if isinstance(item, Earn):
+                self.wait(self.books.earn(item))
+            else:
+                self.wait(self.books.refund(item))
+
+    def _state(self, member_id: UUID) -> tuple[int, ...]:
+        balance = self.wait(self.books.balance(member_id))
+        return (
+            balance.available_points,
+            balance.debt_points,
+            balance.earned_points,
+            balance.expired_points + balance.clawed_back_points,
+        )
+
+
+@pytest.fixture
+def machine(points_database: Database) -> Iterator[type[LedgerMachine]]:
+    """The machine with a database whose connections belong to a loop of its own."""
+    with asyncio.Runner() as loop:
+        LedgerMachine.loop = loop
+        LedgerMachine.books = Books(Database(points_database.url, pool_size=2))
+        LedgerMachine.rewards = [coupon(cost) for cost in (1, 10, 60)]
+        loop.run(LedgerMachine.books.add(*LedgerMachine.rewards))
+        yield LedgerMachine
+        loop.run(LedgerMachine.books.database.close())
+
+
+def test_the_ledger_adds_up_whatever_happens(machine: type[LedgerMachine]) -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # Hypothesis leaves it untyped
+        machine,
+        settings=settings(
+            max_examples=20,
+            stateful_step_count=15,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            derandomize=True,
+            database=None,
+        ),
+    )
