@@ -1,5 +1,6 @@
 """Choosing and remembering TCP ports on the loopback interface."""
 
+import random
 import socket
 from pathlib import Path
 
@@ -8,11 +9,18 @@ __all__ = ["LOOPBACK", "free_port", "is_free", "remembered_port"]
 LOOPBACK = "127.0.0.1"
 
 
+# Below the ranges from which Linux (32768 on) and macOS (49152 on) take the ports of outgoing connections.
+# From inside them, a client that keeps trying a server that is down is one day given that server's own port
+# as its source, connects to itself, and the server can never listen there again.
+LOWEST, HIGHEST = 20_000, 32_000
+
+
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on at this moment, and that no outgoing connection will be given."""
+    while True:
+        port = random.randrange(LOWEST, HIGHEST)  # noqa: S311 - not a secret
+        if is_free(port):
+            return port
 
 
 def is_free(port: int) -> bool:

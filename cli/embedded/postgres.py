@@ -274,6 +274,9 @@ class EmbeddedPostgres:
                 process.kill()
                 process.wait(STOP_TIMEOUT_SECONDS)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
+        # A postmaster that nobody has waited for yet still looks alive to the check of the socket's lock.
+        for stale in self.socket_dir.glob(".s.PGSQL.*"):
+            stale.unlink(missing_ok=True)
 
     def _run_pg_ctl(self, arguments: list[str]) -> None:
         self._run("pg_ctl", ["-D", str(self._data), *arguments])

@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import psutil
 
-from cli.embedded.kafka import EmbeddedKafka
-from cli.embedded.postgres import EmbeddedPostgres
+from cli.embedded.kafka import EmbeddedKafka, KafkaDidNotStart
+from cli.embedded.postgres import EmbeddedPostgres, PostgresDidNotStart
 from cli.platform.home import Home
 
 LOOK_SECONDS = 0.25
@@ -79,8 +79,17 @@ def _watch(servers: list[EmbeddedPostgres | EmbeddedKafka], starter: int, stoppi
             told = True
         for server in servers:
             if server.pid is None and not told:
-                print(f"keeper: {type(server).__name__} is gone, starting it again", flush=True)
-                server.start()
+                _start_again(server)
+
+
+def _start_again(server: EmbeddedPostgres | EmbeddedKafka) -> None:
+    """Start a server that died. If it does not start the next look tries again: the other one goes on."""
+    name = type(server).__name__
+    print(f"keeper: {name} is gone, starting it again", flush=True)
+    try:
+        server.start()
+    except (PostgresDidNotStart, KafkaDidNotStart, OSError) as error:
+        print(f"keeper: {name} did not start: {error}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import fcntl
 import http.client
 import importlib.util
 import os
-import random
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ import psutil
 
 from cli.bytecode import with_bytecode
 from cli.embedded.kafka import EmbeddedKafka
-from cli.embedded.ports import LOOPBACK, is_free, remembered_port
+from cli.embedded.ports import LOOPBACK, free_port, is_free, remembered_port
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.platform.home import SERVICES, Bus, Home, PlatformState
 from cli.platform.supervision import Program, Supervisor, belonging_to, end
@@ -41,13 +40,11 @@ class PlatformDidNotStart(RuntimeError):
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports below the range from which outgoing connections take theirs, so that none is lost meanwhile."""
-    chosen: list[int] = []
+    """Ports that nobody listens on at this moment, all different."""
+    chosen: set[int] = set()
     while len(chosen) < count:
-        port = random.randrange(20_000, 32_000)  # noqa: S311 - not a secret
-        if port not in chosen and is_free(port):
-            chosen.append(port)
-    return chosen
+        chosen.add(free_port())
+    return list(chosen)
 
 
 def _quietly(_: str) -> None:
