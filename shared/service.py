@@ -6,6 +6,7 @@ parts, `application()` puts them behind FastAPI, `run()` is the body of `python 
 
 import argparse
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -265,4 +266,16 @@ def run(service: Service) -> None:
         server_header=False,
         proxy_headers=False,
     )
+    _calm_garbage_collector()
     _Server(config, app, settings.readiness_pause_seconds).run()
+
+
+def _calm_garbage_collector() -> None:
+    """Keep the collector from walking over what stays, and from walking at every hundredth order.
+
+    A batch of a thousand orders makes some ten thousand objects, all freed by their counts; with the default
+    thresholds the search for cycles among them took 40 % of the intake's processor time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

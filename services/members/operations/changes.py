@@ -1,19 +1,16 @@
 """What one batch changes: collected while it is decided, written and said at its end."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import KnownOrder, Ladder, Member, Move, judge, state_of
 from services.members.repository import people, program
 from shared.clock import utc_now
 from shared.events import (
-    Consent,
-    ContactPoint,
     Event,
     MemberProfile,
     MemberTierDowngraded,
@@ -102,8 +99,9 @@ class Changes:
             [m for m in touched if not m.is_new and (m.is_changed or m.has_new_profile)],
         )
         await program.add_tallies(self.session, self.figures)
-        profiles = await people.whole_members(self.session, [member.id for member in told])
-        self.events += [profile_of(profiles[member.id]) for member in told]
+        parts = await people.snapshots(self.session, [member.id for member in told])
+        now = utc_now()
+        self.events += [_profile(member, parts[member.id], now) for member in told]
         await emit(self.session, self.events)
 
 
@@ -128,31 +126,19 @@ def _moved(move: Move, reason: str) -> Event:
     )
 
 
-def profile_of(member: RowMapping) -> MemberProfile:
-    """Return the snapshot of a member as `whole_members` reads it."""
+def _profile(member: Member, parts: people.Snapshot, now: datetime) -> MemberProfile:
+    contact_points, consents, tags = parts
     return MemberProfile(
-        member_id=member["member_id"],
-        display_name=member["display_name"],
-        locale=member["locale"],
-        time_zone=member["time_zone"],
-        country=member["country"],
-        birthday=member["birthday"],
-        tier=member["tier"],
-        tags=[tag["tag"] for tag in member["tags"]],
-        contact_points=[ContactPoint(**point) for point in member["contact_points"]],
-        consents=_consents(member["consents"]),
-        updated_at=utc_now(),
-        revision=member["revision"],
+        member_id=member.id,
+        display_name=member.display_name,
+        locale=member.locale,
+        time_zone=member.time_zone,
+        country=member.country,
+        birthday=member.birthday,
+        tier=member.tier,
+        tags=tags,
+        contact_points=contact_points,
+        consents=consents,
+        updated_at=now,
+        revision=member.revision,
     )
-
-
-def _consents(consents: Sequence[dict[str, str]]) -> list[Consent]:
-    return [
-        Consent(
-            channel=consent["channel"],
-            purpose=consent["purpose"],
-            granted=bool(consent["granted"]),
-            changed_at=datetime.fromisoformat(consent["stated_at"]),
-        )
-        for consent in consents
-    ]

@@ -51,11 +51,17 @@ async def hear_statements(changes: Changes, statements: Sequence[Statement]) -> 
         return []
     states = await people.consent_states(changes.session, {item.member_id for item in statements})
     holding: dict[tuple[UUID, str, str], Statement] = {}
+    news: list[Statement] = []
     recorded: dict[int, ConsentRecorded] = {}
     in_time = sorted(range(len(statements)), key=lambda index: (statements[index].stated_at, index))
     for index in in_time:
         statement = statements[index]
         before = states.get(statement.subject)
+        if before == ConsentState(statement.granted, statement.stated_at):
+            # Every order of a customer repeats what was said once; the log has it already.
+            recorded[index] = ConsentRecorded(statement, statement.granted, False)
+            continue
+        news.append(statement)
         holds, differs = heard(before, statement)
         if holds:
             states[statement.subject] = ConsentState(statement.granted, statement.stated_at)
@@ -65,7 +71,7 @@ async def hear_statements(changes: Changes, statements: Sequence[Statement]) -> 
         if holds and differs:
             changes.events.append(_changed(statement))
         recorded[index] = ConsentRecorded(statement, states[statement.subject].granted, holds and differs)
-    await people.log_consents(changes.session, statements)
+    await people.log_consents(changes.session, news)
     await people.save_consents(changes.session, list(holding.values()))
     return [recorded[index] for index in range(len(statements))]
 

@@ -55,7 +55,7 @@ async def take_orders(
     changes = await Changes.begin(session, settings().program_currency)
     batch = _Batch(changes, orders, actor)
     await batch.find_members()
-    batch.decide(await repository.orders_by_key(session, batch.good_keys()))
+    batch.decide(await repository.orders_by_key(session, batch.keys_to_read()))
     await batch.write_orders()
     batch.apply()
     await batch.take_in_people()
@@ -76,6 +76,7 @@ class _Batch:
             index: refusal for index, order in enumerate(orders) if (refusal := _mismatch(order))
         }
         self.members_by_customer: dict[Customer, UUID] = {}
+        self.known: dict[OrderKey, KnownOrder] = {}
         # Orders of this batch that are new, by key; and positions of statements that changed something.
         self.new: dict[OrderKey, tuple[KnownOrder, IncomingOrder]] = {}
         self.newly_paid: dict[OrderKey, KnownOrder] = {}
@@ -87,9 +88,14 @@ class _Batch:
         """Return what is not refused so far, with its position."""
         return [(index, order) for index, order in enumerate(self.orders) if index not in self.outcomes]
 
-    def good_keys(self) -> set[OrderKey]:
-        """Return the keys of what is not refused so far."""
-        return {order.key for _, order in self.good()}
+    def keys_to_read(self) -> set[OrderKey]:
+        """Return the orders to read under the lock: a member of this batch's own making has none."""
+        return {
+            order.key
+            for _, order in self.good()
+            if (member_id := self.members_by_customer.get(_customer(order))) is None
+            or not self.changes.members[member_id].is_new
+        }
 
     async def find_members(self) -> None:
         """Resolve customers to members, make members of unknown ones, and lock them all."""
@@ -100,8 +106,8 @@ class _Batch:
         if unknown := wanted - found.keys():
             # So does one about an order that is stored under somebody else.
             strangers = [order for order in first.values() if _customer(order) in unknown]
-            known = await repository.orders_by_key(self.session, {order.key for order in strangers})
-            unknown = {_customer(order) for order in strangers if order.key not in known}
+            self.known = await repository.orders_by_key(self.session, {order.key for order in strangers})
+            unknown = {_customer(order) for order in strangers if order.key not in self.known}
             created = await people.claim_identities(self.session, unknown)
             self._welcome(created)
             found |= created | await people.member_ids(self.session, unknown - created.keys())
@@ -116,8 +122,10 @@ class _Batch:
                 MemberCreated(member_id=member_id, source=source, external_id=external_id, created_at=now)
             )
 
-    def decide(self, known: dict[OrderKey, KnownOrder]) -> None:
+    def decide(self, under_lock: dict[OrderKey, KnownOrder]) -> None:
         """Judge each order against what is stored and against those before it in the batch."""
+        known = self.known
+        known |= under_lock
         ids = iter(new_ids(len(self.orders)))
         for index, order in self.good():
             before = known.get(order.key)
@@ -137,7 +145,6 @@ class _Batch:
                         self.newly_paid[order.key] = before
                     before.paid_at, before.payment_id = order.paid_at, order.payment_id
                     self.paying.append(index)
-        self.known = known
 
     def _new_order(self, order_id: UUID, order: IncomingOrder) -> KnownOrder:
         return KnownOrder(

@@ -173,6 +173,8 @@ async def apply_parked(session: AsyncSession, *, limit: int) -> int:
 async def settle_parked(changes: Changes, orders: Mapping[OrderKey, KnownOrder]) -> None:
     """Apply what waits for these orders, whose members are locked."""
     session = changes.session
+    if not orders or not await repository.anything_parked(session):
+        return
     cancellations = await repository.parked_cancellations(session, orders.keys())
     refunds = await repository.parked_refunds(
         session, [key for key, order in orders.items() if order.paid_at is not None]

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import IncomingOrder, KnownOrder, OrderKey
+from shared.database import copy_rows
 
 __all__ = [
     "cancel_orders",
@@ -57,17 +58,18 @@ INSERT_ORDERS = text(
     """
 )
 
-INSERT_LINES = text(
-    """
-    INSERT INTO order_lines (
-        order_id, line_no, sku, product_id, title, category, quantity, unit_price_minor, discount_minor,
-        tax_minor, unit_cost_minor)
-    SELECT * FROM unnest(
-        CAST(:order_ids AS uuid[]), CAST(:line_nos AS integer[]), CAST(:skus AS text[]),
-        CAST(:products AS text[]), CAST(:titles AS text[]), CAST(:categories AS text[]),
-        CAST(:quantities AS bigint[]), CAST(:prices AS bigint[]), CAST(:discounts AS bigint[]),
-        CAST(:taxes AS bigint[]), CAST(:costs AS bigint[]))
-    """
+LINE_COLUMNS = (
+    "order_id",
+    "line_no",
+    "sku",
+    "product_id",
+    "title",
+    "category",
+    "quantity",
+    "unit_price_minor",
+    "discount_minor",
+    "tax_minor",
+    "unit_cost_minor",
 )
 
 PAY = text(
@@ -204,26 +206,14 @@ async def insert_orders(
 
 
 async def insert_lines(session: AsyncSession, orders: Sequence[tuple[KnownOrder, IncomingOrder]]) -> None:
-    """Write the lines of new orders."""
-    if not orders:
-        return
-    lines = [(known.id, line) for known, stated in orders for line in stated.lines]
-    await session.execute(
-        INSERT_LINES,
-        {
-            "order_ids": [order_id for order_id, _ in lines],
-            "line_nos": [line.line_no for _, line in lines],
-            "skus": [line.sku for _, line in lines],
-            "products": [line.product_id for _, line in lines],
-            "titles": [line.title for _, line in lines],
-            "categories": [line.category for _, line in lines],
-            "quantities": [line.quantity for _, line in lines],
-            "prices": [line.unit_price_minor for _, line in lines],
-            "discounts": [line.discount_minor for _, line in lines],
-            "taxes": [line.tax_minor for _, line in lines],
-            "costs": [line.unit_cost_minor for _, line in lines],
-        },
-    )
+    """Write the lines of orders that this transaction wrote."""
+    if orders:
+        rows = [
+            (known.id, *(getattr(line, column) for column in LINE_COLUMNS[1:]))
+            for known, stated in orders
+            for line in stated.lines
+        ]
+        await copy_rows(session, "order_lines", LINE_COLUMNS, rows)
 
 
 async def pay_orders(session: AsyncSession, orders: Sequence[KnownOrder]) -> None:

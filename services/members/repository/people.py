@@ -11,10 +11,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import ConsentState, ContactPoint, Member, Statement
+from shared.database import copy_rows
+from shared.events import Consent as ConsentSaid
+from shared.events import ContactPoint as ContactPointSaid
 from shared.ids import new_ids
 
 __all__ = [
     "Customer",
+    "Snapshot",
     "add_contact_points",
     "claim_identities",
     "consent_states",
@@ -24,9 +28,18 @@ __all__ = [
     "member_ids",
     "members_page",
     "save_consents",
+    "snapshots",
     "update_members",
     "whole_members",
 ]
+
+# Typed readers: the snapshot's parts become event structs without a detour over dictionaries.
+_read_points = msgspec.json.Decoder(list[ContactPointSaid]).decode
+_read_consents = msgspec.json.Decoder(list[ConsentSaid]).decode
+_read_tags = msgspec.json.Decoder(list[str]).decode
+
+Snapshot = tuple[list[ContactPointSaid], list[ConsentSaid], list[str]]
+"""The addresses, consents and tags of a member."""
 
 Customer = tuple[str, str]
 """(source, external customer id)."""
@@ -64,8 +77,6 @@ CLAIM_IDENTITIES = text(
 LOCK = text(
     f"SELECT {COLUMNS} FROM members WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608 - constants
 ).columns(attributes_stated_at=JSONB)
-
-INSERT_MEMBERS = text(f"INSERT INTO members ({COLUMNS}) SELECT * FROM {ROWS}")  # noqa: S608 - constants
 
 UPDATE_MEMBERS = text(
     f"""
@@ -105,6 +116,23 @@ ADD_CONTACT_POINTS = text(
         RETURNING member_id
     )
     SELECT member_id FROM proven UNION SELECT member_id FROM added
+    """
+)
+
+SNAPSHOTS = text(
+    """
+    SELECT k.id,
+        (SELECT CAST(json_agg(json_build_object(
+             'channel', c.channel, 'address', c.address, 'verified', c.verified)
+             ORDER BY c.channel, c.address) AS text)
+         FROM contact_points AS c WHERE c.member_id = k.id) AS contact_points,
+        (SELECT CAST(json_agg(json_build_object(
+             'channel', c.channel, 'purpose', c.purpose, 'granted', c.granted, 'changed_at', c.stated_at)
+             ORDER BY c.channel, c.purpose) AS text)
+         FROM consents AS c WHERE c.member_id = k.id) AS consents,
+        (SELECT CAST(json_agg(t.tag ORDER BY t.tag) AS text) FROM tags AS t WHERE t.member_id = k.id
+         AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())) AS tags
+    FROM unnest(CAST(:ids AS uuid[])) AS k(id)
     """
 )
 
@@ -198,7 +226,8 @@ async def lock_members(session: AsyncSession, ids: Collection[UUID]) -> dict[UUI
 async def insert_members(session: AsyncSession, members: Sequence[Member]) -> None:
     """Write the rows of new members."""
     if members:
-        await session.execute(INSERT_MEMBERS, _member_columns(members))
+        rows = zip(*_member_columns(members).values(), strict=True)
+        await copy_rows(session, "members", COLUMNS.split(", "), rows)
 
 
 async def update_members(session: AsyncSession, members: Sequence[Member]) -> None:
@@ -272,6 +301,21 @@ async def log_consents(session: AsyncSession, statements: Sequence[Statement]) -
     """Add statements to the evidence; one that is there already is not added again."""
     if statements:
         await session.execute(LOG_CONSENTS, _statement_columns(statements))
+
+
+async def snapshots(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Snapshot]:
+    """Return the addresses, consents and tags of members, as their profile snapshots say them."""
+    if not ids:
+        return {}
+    rows = await session.execute(SNAPSHOTS, {"ids": list(ids)})
+    return {
+        row.id: (
+            _read_points(row.contact_points or "[]"),
+            _read_consents(row.consents or "[]"),
+            _read_tags(row.tags or "[]"),
+        )
+        for row in rows
+    }
 
 
 async def whole_members(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, RowMapping]:
