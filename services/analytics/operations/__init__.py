@@ -16,6 +16,7 @@ from services.analytics.operations.figures import (
     summary,
 )
 from services.analytics.operations.ingest import ingest
+from services.analytics.operations.report import ReportFigures, report
 from services.analytics.operations.verification import rebuild, verify, verify_recent
 from services.analytics.operations.zones import shop_days
 
@@ -25,6 +26,7 @@ __all__ = [
     "GroupBy",
     "Ingested",
     "MemberFigures",
+    "ReportFigures",
     "Totals",
     "campaign",
     "campaigns",
@@ -35,6 +37,7 @@ __all__ = [
     "member",
     "now",
     "rebuild",
+    "report",
     "shop_days",
     "summary",
     "verify",

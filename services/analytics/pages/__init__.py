@@ -1,0 +1,5 @@
+"""Pages for people."""
+
+from services.analytics.pages.rendering import render_report
+
+__all__ = ["render_report"]
