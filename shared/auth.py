@@ -44,6 +44,7 @@ __all__ = [
     "current_caller",
     "generate_key",
     "hash_key",
+    "is_from_this_machine",
     "list_keys",
     "require",
     "revoke_key",
@@ -235,7 +236,7 @@ class Authenticator:
             await self._issuer.close()
 
     def _developer(self, credential: str, request: Request) -> Caller | None:
-        if self._dev_key is None or not _is_from_this_machine(request):
+        if self._dev_key is None or not is_from_this_machine(request):
             return None
         if not hmac.compare_digest(credential.encode(), self._dev_key):
             return None
@@ -311,7 +312,8 @@ def _credential(request: Request) -> str | None:
     return credential if 0 < len(credential) <= MAX_CREDENTIAL_CHARACTERS else None
 
 
-def _is_from_this_machine(request: Request) -> bool:
+def is_from_this_machine(request: Request) -> bool:
+    """Whether a request comes from a loopback address, and not through a proxy that says so."""
     if request.client is None:
         return False
     # A proxy on this machine makes everyone look local, but says that it forwards.
