@@ -1,0 +1,75 @@
+"""The Dockerfile makes one small image that runs as nobody, holds no secret and installs only what the lock names."""
+
+import json
+import re
+
+from tests.architecture.tree import ROOT, lines
+from tests.deploy.surroundings import PORTS
+
+INSTRUCTION = re.compile(r"^([A-Z]+)\s+(.*)$")
+
+
+def instructions() -> list[tuple[str, str]]:
+    """(instruction, arguments) in order, with continued lines joined and comments left out."""
+    text = "\n".join(line for line in lines(ROOT / "Dockerfile") if not line.lstrip().startswith("#"))
+    joined = text.replace("\\\n", " ")
+    return [(found[1], found[2]) for line in joined.splitlines() if (found := INSTRUCTION.match(line))]
+
+
+def last_stage() -> list[tuple[str, str]]:
+    steps = instructions()
+    return steps[max(index for index, (name, _) in enumerate(steps) if name == "FROM") :]
+
+
+def test_stages_start_from_one_python_as_old_as_the_oldest_that_is_supported() -> None:
+    steps = instructions()
+    assert ("ARG", "PYTHON_IMAGE=python:3.11-slim") in steps
+    assert [arguments for name, arguments in steps if name == "FROM"] == [
+        "${PYTHON_IMAGE} AS build",
+        "${PYTHON_IMAGE}",
+    ]
+    assert 'requires-python = ">=3.11"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_only_the_locked_packages_are_installed() -> None:
+    (install,) = (arguments for name, arguments in instructions() if name == "RUN" and " install " in arguments)
+    for option in ("--require-hashes", "--no-deps", "--only-binary :all:", "-r requirements.lock"):
+        assert option in install
+    assert "http" not in install
+    assert "index" not in install
+
+
+def test_what_runs_is_nobody_and_owns_nothing() -> None:
+    users = [arguments for name, arguments in last_stage() if name == "USER"]
+    assert users == ["10001:10001"]
+    assert not [arguments for name, arguments in instructions() if "chown" in arguments]
+
+
+def test_the_last_stage_only_copies_and_starts_without_a_shell() -> None:
+    names = {name for name, _ in last_stage()}
+    assert not names & {"RUN", "ADD"}
+    (command,) = (arguments for name, arguments in last_stage() if name == "CMD")
+    assert json.loads(command)[0] == "regulars"
+
+
+def test_no_secret_is_baked_in() -> None:
+    baked = [arguments for name, arguments in instructions() if name in ("ENV", "ARG")]
+    assert not [each for each in baked if re.search(r"PASSWORD|SECRET|TOKEN|_KEY|_URL|REGULARS_", each)]
+
+
+def test_what_is_copied_exists_and_everything_else_stays_outside() -> None:
+    copied = {
+        source
+        for name, arguments in instructions()
+        if name == "COPY" and not arguments.startswith("--from")
+        for source in arguments.split()[:-1]
+    }
+    assert all((ROOT / source).exists() for source in copied)
+    rules = [line for line in lines(ROOT / ".dockerignore") if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    assert {rule.removeprefix("!") for rule in rules if rule.startswith("!")} == copied
+
+
+def test_the_exposed_ports_are_those_of_the_services() -> None:
+    (exposed,) = (arguments for name, arguments in last_stage() if name == "EXPOSE")
+    assert [int(port) for port in exposed.split()] == sorted(PORTS.values())
