@@ -58,6 +58,7 @@ class Handlers:
 
     def __init__(self) -> None:
         self.by_type: dict[str, Handler] = {}
+        self._on_duplicates: Handler | None = None
         self._topics: dict[str, None] = {}
 
     def on(self, *event_types: type[E]) -> Callable[[Callable[..., Awaitable[None]]], Handler]:
@@ -72,6 +73,20 @@ class Handlers:
             return handler
 
         return register
+
+    def on_duplicates(self, handler: Callable[..., Awaitable[None]]) -> Handler:
+        """Register the one handler that is told of events which the inbox knew already, to count them.
+
+        It runs in the transaction of the batch. What it learns is how often delivery repeated itself, never
+        news.
+        """
+        self._on_duplicates = handler
+        return handler
+
+    async def report_duplicates(self, session: AsyncSession, envelopes: Sequence[Envelope[Event]]) -> None:
+        """Tell whoever counts them of deliveries that have no effect."""
+        if envelopes and self._on_duplicates is not None:
+            await self._on_duplicates(session, envelopes)
 
     @property
     def topics(self) -> list[str]:
@@ -243,13 +258,16 @@ class Consumer:
             try:
                 async with self._database.transaction() as session:
                     fresh = await inbox.claim(session, list({envelope.id for envelope in envelopes}))
-                    todo = []
+                    todo, known = [], []
                     for envelope in envelopes:
                         if envelope.id in fresh:
                             # The same event can come twice in one batch as well.
                             fresh.discard(envelope.id)
                             todo.append(envelope)
+                        else:
+                            known.append(envelope)
                     await self._handlers.dispatch(session, todo)
+                    await self._handlers.report_duplicates(session, known)
                 break
             except Exception as error:
                 if not is_transient(error) or sacrifices == MAX_SACRIFICES - 1:
@@ -264,6 +282,7 @@ class Consumer:
         reason = _reason(error)
         async with self._database.transaction() as session:
             if envelope is not None and not await inbox.claim(session, [envelope.id]):
+                await self._handlers.report_duplicates(session, [envelope])
                 return
             kept = await dead_letters.bury(
                 session,

@@ -73,6 +73,24 @@ async def test_repeated_records_have_one_effect(platform_database: Database, pla
     assert len(await journal(platform_database)) == 50
 
 
+async def test_whoever_counts_is_told_of_repeated_records(
+    platform_database: Database, platform_bus: Bus
+) -> None:
+    topic = Topicful()
+    records = [topic.record(entered(n)) for n in range(5)]
+    handlers = journalling()
+
+    @handlers.on_duplicates
+    async def on_duplicates(session: AsyncSession, events: Sequence[Envelope[SegmentEntered]]) -> None:
+        await write(session, [(event.key, "again") for event in events])
+
+    consuming = consumer(platform_database, platform_bus, handlers)
+    await consuming.apply([*records, records[0]])
+    await consuming.apply(records[1:3])
+    again = [key for key, entry in await journal(platform_database) if entry == "again"]
+    assert again == [record.key for record in records[:3]]
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=60))
 def test_waves_keep_the_order_within_each_key(history: list[tuple[int, bool]]) -> None:
     topic = Topicful()
