@@ -1,18 +1,32 @@
 """Servers for the bench: PostgreSQL with real fsync and Kafka, in a temporary folder, gone afterwards."""
 
+import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from cli.embedded.kafka import EmbeddedKafka
 from cli.embedded.postgres import EmbeddedPostgres
+from cli.platform.home import SERVICES
+from cli.platform.platform import Platform, free_ports
 from shared import migrations
 from shared.bus import Bus, connect
 from shared.database import Database
 from shared.events import TOPICS
 
-__all__ = ["kafka_bus", "kafka_server", "postgres_server", "service_database"]
+__all__ = [
+    "drained",
+    "kafka_bus",
+    "kafka_server",
+    "postgres_server",
+    "running_platform",
+    "service_database",
+]
+
+DRAIN_TIMEOUT_SECONDS = 60.0
+DRAIN_POLL_SECONDS = 0.2
 
 
 @contextmanager
@@ -58,3 +72,26 @@ async def service_database(server: EmbeddedPostgres, service: str) -> AsyncItera
         yield database
     finally:
         await database.close()
+
+
+@contextmanager
+def running_platform() -> Iterator[Platform]:
+    """Yield the whole platform as `regulars up` runs it, on free ports, in a temporary home."""
+    ports = free_ports(len(SERVICES) + 1)
+    with tempfile.TemporaryDirectory(prefix="regulars-bench-") as home:
+        chosen = dict(zip(SERVICES, ports[1:], strict=True))
+        with Platform(home, ports=chosen, mail_port=ports[0]) as platform:
+            yield platform
+
+
+async def drained(platform: Platform) -> None:
+    """Wait until no service has anything left to do, twice in a row."""
+    deadline = time.monotonic() + DRAIN_TIMEOUT_SECONDS
+    idle = 0
+    while idle < 2:
+        if time.monotonic() > deadline:
+            raise TimeoutError("the platform did not drain")
+        reports = [await asyncio.to_thread(platform.ready, service) for service in SERVICES]
+        left = [value for report in reports if report for value in report["backlog"].values()]
+        idle = idle + 1 if all(reports) and not any(value or value is None for value in left) else 0
+        await asyncio.sleep(DRAIN_POLL_SECONDS)
