@@ -32,7 +32,7 @@ class MessagingSettings(ServiceSettings):
     smtp_username: str | None = Field(None, description="Account at the relay; none sends without login.")
     smtp_password: SecretStr | None = Field(None, description="Password of the account.")
     smtp_connections: int = Field(
-        16,
+        20,
         ge=1,
         le=200,
         description="Connections kept to the relay; most providers allow 10 to 20 from one sender.",
@@ -57,11 +57,11 @@ class MessagingSettings(ServiceSettings):
         500, ge=1, le=5000, description="Messages claimed and rendered at once by one dispatcher."
     )
     dispatch_wave_messages: int = Field(
-        32,
+        64,
         ge=1,
         le=1000,
-        description="Messages marked as submitted at once: this many per lane may be sent twice (service) or "
-        "stay unknown (marketing) if the process is killed.",
+        description="Messages marked as submitted by one commit: this many per lane may be sent twice "
+        "(service) or stay unknown (marketing) if the process is killed; fewer mean more commits.",
     )
     dispatch_lanes: int = Field(
         2, ge=1, le=16, description="Waves under way at once, so that sending and bookkeeping overlap."

@@ -17,23 +17,21 @@ class Sink:
     def __init__(self) -> None:
         self.mails: list[Message] = []
         self.connections = 0
-        self._controller = Controller(self, hostname="127.0.0.1", port=free_port(), ready_timeout=30)
+        self.port = free_port()
+        self._controller: Controller | None = None
         self.rcpt_answer: Callable[[str], str | None] = lambda address: None
         self.data_answer: Callable[[str], str | None] = lambda address: None
 
-    @property
-    def port(self) -> int:
-        """Where the server listens."""
-        port: int = self._controller.port
-        return port
-
     def start(self) -> None:
-        """Listen."""
+        """Listen, also again."""
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, ready_timeout=30)
         self._controller.start()
 
     def stop(self) -> None:
-        """Hang up."""
-        self._controller.stop()
+        """Hang up, if listening."""
+        if self._controller is not None:
+            self._controller.stop()
+            self._controller = None
 
     @property
     def message_ids(self) -> Counter[str]:

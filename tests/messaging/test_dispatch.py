@@ -1,18 +1,23 @@
 """Messages on their way out: a real ledger, a real mail server, and everything that it may answer."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
+import pytest
+from sqlalchemy import text
+
 from services.messaging import operations
 from services.messaging.channels import Channels
+from services.messaging.domain import Outcome, OutcomeKind
 from services.messaging.handlers import handlers
 from services.messaging.jobs.dispatch import dispatch
 from services.messaging.settings import settings
 from shared.database import Database
-from shared.events import Envelope
+from shared.events import ContactPoint, Envelope
 from shared.testing import eventually
 from tests.fixtures.services import emitted
-from tests.messaging.people import envelope, member, profile, upgrade
+from tests.messaging.people import consent, envelope, member, profile, upgrade
 from tests.messaging.sink import Sink
 
 
@@ -87,3 +92,203 @@ async def test_connections_are_reused(messaging_database: Database, channels: Ch
     assert len(sink.mails) == 60
     assert max(sink.message_ids.values()) == 1
     assert sink.connections <= 4
+
+
+@pytest.mark.parametrize("answer", ["451 4.3.0 try later", "454 4.7.0 not now", "disconnect before"])
+async def test_put_off_and_sent_in_the_end(
+    messaging_database: Database, channels: Channels, sink: Sink, answer: str
+) -> None:
+    turned_away: set[str] = set()
+
+    def refuse_once(address: str) -> str | None:
+        if address in turned_away:
+            return None
+        turned_away.add(address)
+        return answer
+
+    sink.data_answer = refuse_once
+    await welcome(messaging_database, 5)
+    await work_off(messaging_database, channels)
+    assert await states(messaging_database) == {"accepted": 5}
+    assert {mail["To"] for mail in sink.mails} == turned_away
+
+
+async def test_recipient_refused_fails_and_is_left_alone(
+    messaging_database: Database, channels: Channels, sink: Sink
+) -> None:
+    (ana,) = await welcome(messaging_database)
+    sink.rcpt_answer = lambda address: "550 5.1.1 no such user"
+    await work_off(messaging_database, channels)
+    await hear(messaging_database, envelope(upgrade(ana, "platinum")))
+    assert await said(messaging_database) == [
+        ("message.failed", "smtp_550"),
+        ("message.dropped", "suppressed_bad_address"),
+    ]
+
+
+async def test_one_poison_recipient_does_not_hold_up_the_rest(
+    messaging_database: Database, channels: Channels, sink: Sink, configured: Any
+) -> None:
+    configured(message_max_attempts=3, retry_base_seconds=0.01, retry_cap_seconds=0.02)
+    people = await welcome(messaging_database, 20)
+    sink.rcpt_answer = lambda address: "450 busy" if address.startswith(str(people[7])) else None
+    await work_off(messaging_database, channels)
+    assert await states(messaging_database) == {"accepted": 19, "failed": 1}
+    assert max(sink.message_ids.values()) == 1
+
+
+async def test_connection_lost_after_the_content_repeats_the_same_message_id(
+    messaging_database: Database, channels: Channels, sink: Sink
+) -> None:
+    answers = iter(["disconnect after"])
+    sink.data_answer = lambda address: next(answers, None)
+    await welcome(messaging_database)
+    await work_off(messaging_database, channels)
+    assert await states(messaging_database) == {"accepted": 1}
+    assert list(sink.message_ids.values()) == [2]
+
+
+async def marketing(database: Database, person: UUID) -> None:
+    """A consenting member and a marketing message for them."""
+    trigger = {
+        "name": "offer",
+        "event": "member.tier_upgraded",
+        "condition": {"field": "event.to_tier", "op": "in", "value": ["gold", "silver"]},
+        "template": "tier_welcome",
+        "channel": "email",
+        "purpose": "marketing",
+        "occurrence": "event.to_tier",
+        "webhook_id": None,
+    }
+    async with database.transaction() as session:
+        (row,) = await operations.replace_triggers(session, [trigger])
+    now = row.enabled_from
+    assert now is not None
+    await hear(database, envelope(profile(person, consents=[consent(True)])))
+    await hear(database, envelope(upgrade(person, "bronze"), time=now))
+    await hear(database, envelope(upgrade(person, "gold"), time=now))
+    # The trigger's occurrence is the tier, so a second upgrade to it is no second occasion.
+    await hear(database, envelope(upgrade(person, "gold"), time=now))
+
+
+async def test_marketing_of_unknown_fate_is_not_sent_again(
+    messaging_database: Database, channels: Channels, sink: Sink
+) -> None:
+    sink.data_answer = lambda address: "disconnect after"
+    await marketing(messaging_database, member(1))
+    await work_off(messaging_database, channels)
+    assert await states(messaging_database) == {"unknown": 1}
+    assert list(sink.message_ids.values()) == [1]
+
+
+async def test_marketing_can_be_unsubscribed_with_one_click(
+    messaging_database: Database, channels: Channels, sink: Sink
+) -> None:
+    await marketing(messaging_database, member(1))
+    await work_off(messaging_database, channels)
+    (mail,) = sink.mails
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    url = mail["List-Unsubscribe"].strip("<>")
+    about = operations.read_token(url.rpartition("/")[2])
+    assert (about.member_id, about.channel, about.purpose) == (member(1), "email", "marketing")
+
+
+async def test_gate_runs_again_right_before_sending(
+    messaging_database: Database, channels: Channels, sink: Sink
+) -> None:
+    await marketing(messaging_database, member(1))
+    url = operations.unsubscribe_url(member(1), "email", "marketing")
+    async with messaging_database.transaction() as session:
+        token = operations.read_token(url.rpartition("/")[2])
+        assert await operations.unsubscribe(session, token)
+        assert not await operations.unsubscribe(session, token)
+    await work_off(messaging_database, channels)
+    assert sink.mails == []
+    assert await said(messaging_database) == [
+        ("consent.withdrawn", None),
+        ("message.dropped", "consent_withdrawn"),
+    ]
+
+
+async def test_relay_away_costs_no_attempts(
+    messaging_database: Database, channels: Channels, sink: Sink
+) -> None:
+    await welcome(messaging_database, 10)
+    sink.stop()
+
+    async def tried() -> bool:
+        await send(messaging_database, channels)
+        async with messaging_database.reading() as session:
+            reasons = await session.scalars(text("SELECT DISTINCT reason FROM messages"))
+            return "smtp_unreachable" in reasons.all()
+
+    await eventually(tried)
+    assert await states(messaging_database) == {"queued": 10}
+    async with messaging_database.reading() as session:
+        assert await session.scalar(text("SELECT max(attempts) FROM messages")) == 0
+    sink.start()
+    await work_off(messaging_database, channels)
+    assert await states(messaging_database) == {"accepted": 10}
+
+
+async def test_messages_of_a_dead_dispatcher(
+    messaging_database: Database, channels: Channels, sink: Sink
+) -> None:
+    """Claimed ones go back untouched; of submitted ones the service message goes out again."""
+    await welcome(messaging_database, 2)
+    channel = channels["email"]
+    async with messaging_database.transaction() as session:
+        ready, _ = await operations.claim(session, channel, limit=10)
+    async with messaging_database.transaction() as session:
+        submitted = await operations.submit(session, ready[:1])
+        assert len(submitted) == 1
+    async with messaging_database.transaction() as session:
+        await session.execute(text("UPDATE messages SET lease_until = clock_timestamp()"))
+    # The lease is over, so the dead dispatcher, should it wake up, may not begin anything.
+    async with messaging_database.transaction() as session:
+        assert await operations.submit(session, ready[1:]) == []
+    await recover(messaging_database)
+    await work_off(messaging_database, channels)
+    assert await states(messaging_database) == {"accepted": 2}
+    # Nor can it settle what is another's by now.
+    async with messaging_database.transaction() as session:
+        await operations.settle_attempts(session, [(ready[0], Outcome(OutcomeKind.REFUSED, "late"))])
+    assert await states(messaging_database) == {"accepted": 2}
+
+
+async def test_two_dispatchers_share_the_work(
+    messaging_database: Database, channels: Channels, sink: Sink
+) -> None:
+    await welcome(messaging_database, 40)
+    await asyncio.gather(*(send(messaging_database, channels) for _ in range(4)))
+    await work_off(messaging_database, channels)
+    assert len(sink.mails) == 40
+    assert set(sink.message_ids.values()) == {1}
+
+
+async def test_hostile_member_data_stays_inside_its_place(
+    messaging_database: Database, channels: Channels, sink: Sink
+) -> None:
+    ana = member(1)
+    name = "<script>x</script>\r\nBcc: all@example.test {{ shop.name }} 😀 \u202e"
+    await hear(messaging_database, envelope(profile(ana, display_name=name)))
+    await hear(messaging_database, envelope(upgrade(ana)))
+    await work_off(messaging_database, channels)
+    (mail,) = sink.mails
+    assert mail["Bcc"] is None
+    assert "😀" in mail["Subject"]
+    plain, html = mail.iter_parts()  # type: ignore[attr-defined]  # the policy makes it an EmailMessage
+    assert "<script>" not in html.get_content()
+    assert "&lt;script&gt;" in html.get_content()
+    assert "{{ shop.name }}" in plain.get_content()
+
+
+async def test_address_that_would_break_the_protocol_is_refused(
+    messaging_database: Database, channels: Channels, sink: Sink
+) -> None:
+    bad = ContactPoint(channel="email", address="a@example.test>\r\nRCPT TO:<b@example.test")
+    await hear(messaging_database, envelope(profile(member(1), contact_points=[bad])))
+    await hear(messaging_database, envelope(upgrade(member(1))))
+    await work_off(messaging_database, channels)
+    assert sink.mails == []
+    assert await said(messaging_database) == [("message.failed", "invalid_address")]

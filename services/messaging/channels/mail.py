@@ -47,8 +47,9 @@ def _subject(subject: str) -> str:
 
 
 def _part(subtype: str, content: str) -> bytes:
-    lines = content.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
-    encoded = binascii.b2a_qp(lines.encode("utf-8", "replace"), istext=True)
+    lines = content.replace("\r\n", "\n").replace("\r", "\n")
+    # The encoder takes its own line ends from the first one it meets, so they are made CRLF afterwards.
+    encoded = binascii.b2a_qp(lines.encode("utf-8", "replace"), istext=True).replace(b"\n", b"\r\n")
     return (
         b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n%s\r\n"
         % (subtype.encode(), encoded)
