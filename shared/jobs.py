@@ -21,6 +21,9 @@ log = structlog.get_logger("regulars.jobs")
 
 Work = Callable[[Database], Awaitable[int]]
 
+# A resting job says that it is alive well within the two minutes after which /healthz calls a loop stuck.
+BEAT_SECONDS = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -65,7 +68,7 @@ async def run_job(job: Job, database: Database, alive: Callable[[], None]) -> No
                 log.warning("job.interrupted", job=job.name, error=type(error).__name__)
             else:
                 log.exception("job.failed", job=job.name, error=type(error).__name__)
-            await backoff.wait()
+            await _rest(backoff.next_seconds(), alive)
             continue
         backoff.reset()
         metrics.JOB_RUNS.labels(job.name, "done").inc()
@@ -73,4 +76,13 @@ async def run_job(job: Job, database: Database, alive: Callable[[], None]) -> No
         metrics.JOB_DURATION.labels(job.name).observe(time.perf_counter() - started)
         metrics.JOB_LAST_SUCCESS.labels(job.name).set_to_current_time()
         # Work that is left is taken up at once, but other tasks of the loop get their turn.
-        await asyncio.sleep(0 if rows else job.every_seconds)
+        await _rest(0 if rows else job.every_seconds, alive)
+
+
+async def _rest(seconds: float, alive: Callable[[], None]) -> None:
+    """Sleep, and keep saying so: a job that runs once an hour is not stuck in between."""
+    while seconds > BEAT_SECONDS:
+        await asyncio.sleep(BEAT_SECONDS)
+        alive()
+        seconds -= BEAT_SECONDS
+    await asyncio.sleep(seconds)
