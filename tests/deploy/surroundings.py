@@ -1,4 +1,4 @@
-"""What deployments are checked against: the services' own settings, read from the environment they would have."""
+"""What deployments are checked against: the services' own settings, read from the environment they get."""
 
 import importlib
 import inspect
@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +17,7 @@ from tests.architecture.tree import ROOT, SERVICES
 __all__ = ["PORTS", "anchors", "field_of", "load", "settings_class", "settings_from"]
 
 
-def load(path: str) -> dict[str, object]:
+def load(path: str) -> dict[str, Any]:
     """One YAML document of this tree."""
     document = yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
     assert isinstance(document, dict)
@@ -38,7 +39,7 @@ PORTS: dict[str, int] = {name: settings_class(name).model_fields["port"].default
 
 
 def field_of(variable: str, service: str | None = None) -> str | None:
-    """The setting that an environment variable sets, for one service or for any of them; None if there is none."""
+    """The setting that a variable sets, for one service or for any of them; None if there is none."""
     name = variable.removeprefix(PREFIX).removesuffix("_FILE").lower()
     if not variable.startswith(PREFIX):
         return None
@@ -54,7 +55,7 @@ def field_of(variable: str, service: str | None = None) -> str | None:
 def settings_from(
     service: str, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> ServiceSettings:
-    """The settings of a service whose process has exactly this environment. Raises if it would refuse to start."""
+    """The settings of a service with exactly this environment. Raises if it would refuse to start."""
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
     for name, value in environment.items():

@@ -15,7 +15,7 @@ COMPOSE: dict[str, Any] = load("docker-compose.yml")
 CONTAINERS: dict[str, Any] = COMPOSE["services"]
 VARIABLE = re.compile(r"\$\{(\w+)(:\?|:-)([^}]*)\}")
 
-# PostgreSQL allows 100 unless told otherwise; some are for the relays' and listeners' own, for migrations and you.
+# PostgreSQL allows 100 unless told otherwise; some are for relays, listeners, migrations and you.
 POSTGRES_CONNECTIONS = 100
 CONNECTIONS_BESIDE_THE_POOLS = 30
 
@@ -145,7 +145,9 @@ def test_postgres_makes_a_database_and_an_owner_for_each_service() -> None:
 
 def test_the_single_broker_asks_for_one_copy_of_its_own_topics() -> None:
     environment = CONTAINERS["kafka"]["environment"]
-    copies = {name: value for name, value in environment.items() if re.search(r"REPLICATION_FACTOR|MIN_ISR", name)}
+    copies = {
+        name: value for name, value in environment.items() if re.search(r"REPLICATION_FACTOR|MIN_ISR", name)
+    }
     assert len(copies) == 5
     assert set(copies.values()) == {"1"}
     assert environment["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"

@@ -1,4 +1,4 @@
-"""The Dockerfile makes one small image that runs as nobody, holds no secret and installs only what the lock names."""
+"""The image runs as nobody, holds no secret, and has installed what the lock names and nothing else."""
 
 import json
 import re
@@ -32,7 +32,9 @@ def test_stages_start_from_one_python_as_old_as_the_oldest_that_is_supported() -
 
 
 def test_only_the_locked_packages_are_installed() -> None:
-    (install,) = (arguments for name, arguments in instructions() if name == "RUN" and " install " in arguments)
+    (install,) = (
+        arguments for name, arguments in instructions() if name == "RUN" and " install " in arguments
+    )
     for option in ("--require-hashes", "--no-deps", "--only-binary :all:", "-r requirements.lock"):
         assert option in install
     assert "http" not in install
