@@ -5,7 +5,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import httpx
 from fastapi import FastAPI
@@ -33,9 +33,17 @@ async def api_client(
         yield caller
 
 
+@overload
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]], deadline_seconds: float = 30, poll_seconds: float = 0.02
-) -> T:
+    condition: Callable[[], Awaitable[T]], deadline_seconds: float = ..., poll_seconds: float = ...
+) -> T: ...
+@overload
+async def eventually(
+    condition: Callable[[], T], deadline_seconds: float = ..., poll_seconds: float = ...
+) -> T: ...
+async def eventually(
+    condition: Callable[[], Any], deadline_seconds: float = 30, poll_seconds: float = 0.02
+) -> Any:
     """Poll until `condition` returns something true, and return that.
 
     Raises AssertionError with the last value after `deadline_seconds`. An AssertionError of the condition
@@ -46,7 +54,7 @@ async def eventually(
         last: object
         try:
             found = condition()
-            value: T = await found if inspect.isawaitable(found) else found
+            value = await found if inspect.isawaitable(found) else found
             if value:
                 return value
             last = value
