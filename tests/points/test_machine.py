@@ -212,7 +212,7 @@ def test_the_ledger_adds_up_whatever_happens(machine: type[LedgerMachine]) -> No
     run_state_machine_as_test(  # type: ignore[no-untyped-call]  # Hypothesis leaves it untyped
         machine,
         settings=settings(
-            max_examples=20,
+            max_examples=12,
             stateful_step_count=15,
             deadline=None,
             suppress_health_check=list(HealthCheck),
