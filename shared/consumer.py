@@ -8,7 +8,7 @@ of a window is being refused, the code is at fault and the consumer stops instea
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -59,6 +59,7 @@ class Handlers:
     def __init__(self) -> None:
         self.by_type: dict[str, Handler] = {}
         self._on_duplicates: Handler | None = None
+        self._unwanted: Callable[[AsyncSession], Awaitable[Collection[str]]] | None = None
         self._topics: dict[str, None] = {}
 
     def on(self, *event_types: type[E]) -> Callable[[Callable[..., Awaitable[None]]], Handler]:
@@ -82,6 +83,24 @@ class Handlers:
         """
         self._on_duplicates = handler
         return handler
+
+    def unless(
+        self, unwanted: Callable[[AsyncSession], Awaitable[Collection[str]]]
+    ) -> Callable[[AsyncSession], Awaitable[Collection[str]]]:
+        """Register the function that names the event types which nobody waits for at the moment.
+
+        It is asked before every batch, after the batch has come. So whoever began to wait before an event
+        was stated is known when the event is here, and the records passed over cost next to nothing.
+        """
+        self._unwanted = unwanted
+        return unwanted
+
+    async def unwanted(self, database: Database) -> Collection[str]:
+        """The event types that can be passed over in the batch at hand."""
+        if self._unwanted is None:
+            return ()
+        async with database.reading() as session:
+            return await self._unwanted(session)
 
     async def report_duplicates(self, session: AsyncSession, envelopes: Sequence[Envelope[Event]]) -> None:
         """Tell whoever counts them of deliveries that have no effect."""
@@ -179,6 +198,8 @@ class Consumer:
                     async with subscription.batch(self._batch_records, self._wait_seconds) as records:
                         if records:
                             await self.apply(records)
+                        else:
+                            self._caught_up()
                     backoff.reset()
                 except Exception as error:
                     if not (is_outage(error) or isinstance(error, BusUnavailable)):
@@ -197,7 +218,8 @@ class Consumer:
     async def apply(self, records: Sequence[Record]) -> None:
         """Apply a batch of records; on return every one is applied, known already, unheard or buried."""
         started = time.perf_counter()
-        arrivals = list(self._arrivals(records))
+        unwanted = await self._handlers.unwanted(self._database)
+        arrivals = list(self._arrivals(records, unwanted))
         for readable, run in groupby(arrivals, key=lambda arrival: arrival.envelope is not None):
             if readable:
                 await self._apply(list(run))
@@ -212,11 +234,17 @@ class Consumer:
             age_seconds = max(0.0, (now - last.timestamp).total_seconds())
             metrics.CONSUMER_LAG_SECONDS.labels(self._group, topic).set(age_seconds)
 
-    def _arrivals(self, records: Iterable[Record]) -> Iterator[Arrival]:
+    def _caught_up(self) -> None:
+        for topic in self._handlers.topics:
+            metrics.CONSUMER_LAG_SECONDS.labels(self._group, topic).set(0)
+
+    def _arrivals(self, records: Iterable[Record], unwanted: Collection[str]) -> Iterator[Arrival]:
         for record in records:
             # Looking at one header is much cheaper than decoding a record that nobody here wants.
             event_type = next((value for name, value in record.headers if name == "ce_type"), None)
             if event_type is not None and not self._hears(record.topic, event_type):
+                continue
+            if unwanted and event_type is not None and event_type.decode("utf-8", "replace") in unwanted:
                 continue
             try:
                 envelope = envelope_of(record)
