@@ -168,7 +168,12 @@ async def show_redemption(session: Transaction, caller: Reader, redemption_id: U
     return _redemption(await operations.show_redemption(session, redemption_id))
 
 
-@router.post("/rewards", response_model=None, status_code=201, responses=problem_responses(InvalidWindow))
+@router.post(
+    "/rewards",
+    response_model=None,
+    status_code=201,
+    responses={200: {"description": "Of several, each has its result."}, **problem_responses(InvalidWindow)},
+)
 async def add_rewards(
     session: Transaction,
     caller: Admin,

@@ -2,7 +2,7 @@
 
 Rows of the hot tables refer to each other without foreign keys: a check per row would cost more than the
 row itself. All of them are written under the lock of the member's account, entries and lots are never
-deleted, and `regulars_points_*` summary figures compare the tables with each other.
+deleted, and the summary compares the tables with each other.
 """
 
 from datetime import datetime

@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.points.domain import MAX_ENTRY_POINTS
-from shared.schemas import CurrencyCode, ExternalId, MinorUnits, ShortText, StrictModel
+from shared.schemas import CurrencyCode, ExternalId, MinorUnits, Moment, ShortText, StrictModel
 
 MAX_STOCK = 10**12
 MAX_PER_MEMBER = 1_000_000
@@ -19,9 +19,6 @@ Stock = Annotated[int, Field(ge=0, le=MAX_STOCK, description="What is left; abse
 PerMember = Annotated[
     int,
     Field(ge=1, le=MAX_PER_MEMBER, description="How often one member may redeem it; absent for no limit."),
-]
-Moment = Annotated[
-    AwareDatetime, Field(description="RFC 3339 with an offset.", examples=["2026-12-01T00:00:00Z"])
 ]
 
 

@@ -1,7 +1,7 @@
 """Shorthand for the ledger's tests: orders, refunds, rewards, and what must hold after every step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from services.points.operations.show import Balance
 from shared.database import Database
 from shared.events import Envelope, Event
 from shared.ids import new_id
+from tests.fixtures.services import emitted
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
@@ -97,7 +98,6 @@ class Books:
     """A points database with one-line verbs."""
 
     database: Database
-    parked: list[UUID] = field(default_factory=list)
 
     async def earn(self, *commands: Earn) -> list[operations.Earned | object]:
         async with self.database.transaction() as session:
@@ -161,6 +161,9 @@ class Books:
 
 async def outbox(session: AsyncSession, event_type: str) -> list[object]:
     """The payloads of one type in the outbox, in order."""
-    from tests.fixtures.services import emitted
-
     return [payload for type_, _, payload in await emitted(session) if type_ == event_type]
+
+
+def names(results: list[object]) -> list[str]:
+    """What became of each command."""
+    return [type(result).__name__ for result in results]
