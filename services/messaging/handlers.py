@@ -24,6 +24,16 @@ handlers = Handlers()
 PROJECTED = (MemberConsentChanged, MemberErased)
 
 
+# Every other event matters only while a trigger or a webhook waits for it.
+NEWS = tuple(cls for cls in HEARD.values() if cls not in PROJECTED)
+
+
+@handlers.unless
+async def nobody_waits_for(session: AsyncSession) -> set[str]:
+    """Which events need not even be read: most of the traffic, in most shops."""
+    return {cls.type for cls in NEWS} - await operations.awaited_types(session)
+
+
 @handlers.on(MemberProfile, MemberProfileErased)
 async def on_profiles(session: AsyncSession, events: Sequence[Envelope[Event]]) -> None:
     """Keep the contacts that messages go to."""
@@ -46,7 +56,7 @@ async def on_erased(session: AsyncSession, events: Sequence[Envelope[MemberErase
     await operations.hear(session, events)
 
 
-@handlers.on(*(cls for cls in HEARD.values() if cls not in PROJECTED))
+@handlers.on(*NEWS)
 async def on_news(session: AsyncSession, events: Sequence[Envelope[Event]]) -> None:
     """Plan what events trigger and tell webhooks of them."""
     await operations.hear(session, events)

@@ -11,6 +11,8 @@ from sqlalchemy import text
 
 from services.messaging import operations
 from services.messaging.handlers import handlers
+from shared.bus import Record
+from shared.consumer import Consumer
 from shared.database import Database
 from shared.events import (
     ContactPoint,
@@ -18,7 +20,10 @@ from shared.events import (
     MemberConsentChanged,
     MemberErased,
     MemberProfileErased,
+    MemberTierDowngraded,
     OrderPaid,
+    encode,
+    headers_of,
 )
 from shared.ids import new_id
 from tests.fixtures.services import emitted
@@ -200,3 +205,48 @@ async def test_news_without_trigger_changes_nothing(messaging_database: Database
     )
     await hear(messaging_database, envelope(paid))
     assert await state_of(messaging_database) == before
+
+
+class NoBus:
+    """A consumer that is only handed records never asks its bus for any."""
+
+
+async def test_events_that_nobody_waits_for_are_not_even_read(messaging_database: Database) -> None:
+    consumer = Consumer(
+        messaging_database,
+        NoBus(),  # type: ignore[arg-type]  # apply() uses no bus
+        handlers,
+        group="messaging",
+        batch_records=10,
+        wait_seconds=0,
+        stop_ratio=1,
+        stop_window=10,
+    )
+
+    async def known() -> int:
+        async with messaging_database.reading() as session:
+            return int(await session.scalar(text("SELECT count(*) FROM inbox")) or 0)
+
+    downgrade = MemberTierDowngraded(member_id=member(1), changed_at=NOW, reason="refund")
+    await consumer.apply([record(envelope(downgrade))])
+    assert await known() == 0
+    await consumer.apply([record(envelope(upgrade(member(1)))), record(envelope(profile(member(1))))])
+    assert await known() == 2
+    async with messaging_database.transaction() as session:
+        await operations.register_webhook(
+            session, "https://shop.example.com/", None, ["member.tier_downgraded"]
+        )
+    await consumer.apply([record(envelope(downgrade))])
+    assert await known() == 3
+
+
+def record(event: Envelope[Any]) -> Record:
+    return Record(
+        topic=event.data.topic,
+        partition=0,
+        offset=0,
+        key=event.key,
+        value=encode(event.data),
+        headers=tuple(headers_of(event)),
+        timestamp=NOW,
+    )

@@ -2,7 +2,7 @@
 
 from services.messaging.operations.contacts import apply_profiles, erase_members, record_consents
 from services.messaging.operations.dispatching import claim, hold, recover, release, settle_attempts, submit
-from services.messaging.operations.listening import hear
+from services.messaging.operations.listening import awaited_types, hear
 from services.messaging.operations.planning import plan, replan
 from services.messaging.operations.summary import count_open, count_open_deliveries, summarise
 from services.messaging.operations.suppressing import lift, suppress
@@ -20,6 +20,7 @@ from services.messaging.operations.webhooks import (
 
 __all__ = [
     "apply_profiles",
+    "awaited_types",
     "claim",
     "claim_deliveries",
     "count_open",

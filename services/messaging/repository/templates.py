@@ -16,6 +16,7 @@ __all__ = [
     "TemplateRow",
     "TriggerRow",
     "add_version",
+    "awaited_types",
     "find_template",
     "list_templates",
     "list_triggers",
@@ -146,6 +147,15 @@ SAVE_TRIGGERS = text(
 )
 
 
+AWAITED_TYPES = text(
+    """
+    SELECT event FROM triggers WHERE enabled_from IS NOT NULL
+    UNION
+    SELECT unnest(event_types) FROM webhooks WHERE disabled_at IS NULL
+    """
+)
+
+
 def _template(row: Any) -> TemplateRow:
     content = Content(row.subject, row.text, row.html, row.variables)
     return TemplateRow(row.name, row.version, content, row.content_hash, row.created_at)
@@ -202,6 +212,11 @@ async def missing_templates(session: AsyncSession, names: Sequence[str]) -> list
 
 def _trigger(row: Any) -> TriggerRow:
     return TriggerRow(**row._mapping)
+
+
+async def awaited_types(session: AsyncSession) -> set[str]:
+    """Event types that an enabled trigger or webhook names."""
+    return set((await session.scalars(AWAITED_TYPES)).all())
 
 
 async def triggers_of(session: AsyncSession, event_types: set[str]) -> list[TriggerRow]:
