@@ -30,6 +30,7 @@ from shared.auth import Caller, require
 from shared.edge import Transaction, TransactionalRoute
 from shared.pagination import Cursor, InvalidCursor, Limit, cut, decode_cursor
 from shared.problems import problem_responses
+from shared.schemas import CurrencyCode, Day
 
 __all__ = ["router"]
 
@@ -37,10 +38,10 @@ router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["figures"
 
 Reader = Annotated[Caller, Depends(require("analytics:read"))]
 Administrator = Annotated[Caller, Depends(require("analytics:admin"))]
-From = Annotated[date | None, Query(alias="from", description="First day; a month before `to` if left out.")]
-To = Annotated[date | None, Query(description="Last day, itself included; today if left out.")]
+From = Annotated[Day | None, Query(alias="from", description="First day; a month before `to` if left out.")]
+To = Annotated[Day | None, Query(description="Last day, itself included; today if left out.")]
 Currency = Annotated[
-    str | None, Query(pattern="^[A-Z]{3}$", description="Only amounts in this currency (ISO 4217).")
+    CurrencyCode | None, Query(description="Only amounts in this currency (ISO 4217).")
 ]
 # A year of days in three currencies is a page; more pages are cheap.
 MAX_ROWS: Final = 1000

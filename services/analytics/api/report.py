@@ -1,6 +1,5 @@
 """The report page, for whoever looks with a browser."""
 
-from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -12,6 +11,7 @@ from services.analytics.pages import render_report
 from shared.auth import is_from_this_machine, require
 from shared.edge import Transaction, TransactionalRoute, platform
 from shared.problems import problem_responses
+from shared.schemas import CurrencyCode, Day
 
 __all__ = ["report_router"]
 
@@ -44,11 +44,11 @@ async def may_look(request: Request) -> None:
 async def report(
     session: Transaction,
     first: Annotated[
-        date | None, Query(alias="from", description="First day; a year back if left out.")
+        Day | None, Query(alias="from", description="First day; a year back if left out.")
     ] = None,
-    to: Annotated[date | None, Query(description="Last day; the latest with sales if left out.")] = None,
+    to: Annotated[Day | None, Query(description="Last day; the latest with sales if left out.")] = None,
     currency: Annotated[
-        str | None, Query(pattern="^[A-Z]{3}$", description="Currency; the one of most orders if left out.")
+        CurrencyCode | None, Query(description="Currency; the one of most orders if left out.")
     ] = None,
 ) -> HTMLResponse:
     """Revenue, channels, products, tiers, points and group-buys on one page."""

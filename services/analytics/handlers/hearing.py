@@ -90,6 +90,12 @@ async def on_events(session: AsyncSession, events: Sequence[Envelope[Any]]) -> N
     await operations.ingest(session, translate(events))
 
 
+@handlers.on_duplicates
+async def on_duplicates(session: AsyncSession, events: Sequence[Envelope[Any]]) -> None:
+    """Count what was delivered again, so that the books add up."""
+    await operations.count_duplicates(session, [envelope.source for envelope in events])
+
+
 def translate(events: Sequence[Envelope[Event]]) -> Batch:
     """The facts in a batch of events."""
     batch, days = Batch(), shop_days()

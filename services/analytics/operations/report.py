@@ -52,11 +52,14 @@ async def report(
     chosen = currency or (known[0].currency if known else "USD")
     bounds = by_currency.get(chosen)
     last = last or (bounds.last if bounds else as_of.date())
+    # Nothing is sold before 1970, and the ranges before these days must stay inside the calendar.
+    if min(first or last, last).year < 1970:
+        raise RangeTooLong(f"{first or last} lies before 1970.")
     oldest = min(bounds.first, last) if bounds else last
     if first is None:
         first = max(oldest, last - timedelta(days=settings().report_default_days - 1))
     length = (last - first).days + 1
-    if not 1 <= length <= settings().range_max_days or first.year < 1970:
+    if not 1 <= length <= settings().range_max_days:
         raise RangeTooLong(f"{first} to {last} is {length} days.")
     span: dict[str, Any] = {"first": first, "last": last, "currency": chosen}
     return ReportFigures(

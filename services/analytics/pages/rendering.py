@@ -94,7 +94,7 @@ def render_report(figures: ReportFigures) -> str:
             products=_shares(figures.products, "(no product)"),
             tiers=_tiers(figures),
             points=columns(
-                [_month(row.month, place) for place, row in enumerate(figures.points)],
+                [_month(row.month, place, len(figures.points)) for place, row in enumerate(figures.points)],
                 [
                     [getattr(row, name) for row in figures.points]
                     for name in ("earned", "redeemed", "expired")
@@ -113,7 +113,10 @@ def _revenue(by_day: dict[date, Any], day: date) -> int:
     return 0 if row is None else int(row.revenue_minor)
 
 
-def _month(month: date, place: int) -> str:
+def _month(month: date, place: int, count: int) -> str:
+    # Of many months only every third is named, which may leave out January.
+    if count > 16:
+        return f"{month:%b %Y}"
     return f"{month:%b %Y}" if place == 0 or month.month == 1 else f"{month:%b}"
 
 
