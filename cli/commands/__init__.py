@@ -2,7 +2,7 @@
 
 import typer
 
-from cli.commands import import_orders, up
+from cli.commands import demo, import_orders, up
 
 __all__ = ["application"]
 
@@ -16,6 +16,7 @@ def application() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.command("up")(up.up)
+    app.command("demo")(demo.demo)
     imports = typer.Typer(help="Bring in what other systems know.", no_args_is_help=True)
     imports.command("orders")(import_orders.import_orders_command)
     app.add_typer(imports, name="import")

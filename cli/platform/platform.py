@@ -56,7 +56,8 @@ class Platform:
 
     `ports` says where services listen (8001 to 8005 unless told otherwise; `{"members": 9001}` changes one).
     `database_url` (default DATABASE_URL) uses a PostgreSQL that runs already, with a role that may create
-    databases; `kafka_bootstrap` (default KAFKA_BOOTSTRAP) a running Kafka. `settings` are further
+    databases; `kafka_bootstrap` (default KAFKA_BOOTSTRAP) a running Kafka; "" starts our own. Mails go to a local sink unless
+    REGULARS_MESSAGING_SMTP_HOST names a relay; `mail_sink` decides that here. `settings` are further
     `REGULARS_…` variables for the services. `durable=False` trades safety against a crash of the machine for
     speed. Methods are synchronous; call them from a thread if an event loop must go on meanwhile.
     """
@@ -68,6 +69,7 @@ class Platform:
         bus: Bus = "postgres",
         ports: Mapping[str, int] | None = None,
         mail_port: int | None = None,
+        mail_sink: bool | None = None,
         database_url: str | None = None,
         kafka_bootstrap: str | None = None,
         settings: Mapping[str, str] | None = None,
@@ -79,8 +81,11 @@ class Platform:
         self.postgres = EmbeddedPostgres(self.home.postgres, durable=durable)
         self.kafka = EmbeddedKafka(self.home.kafka)
         self.mail_port = mail_port or int(os.environ.get("REGULARS_MESSAGING_SMTP_PORT") or DEFAULT_MAIL_PORT)
-        self._database_url = database_url or os.environ.get("DATABASE_URL")
-        self._kafka_bootstrap = kafka_bootstrap or os.environ.get("KAFKA_BOOTSTRAP")
+        self._uses_mail_sink = mail_sink
+        self._database_url = os.environ.get("DATABASE_URL") if database_url is None else database_url
+        self._kafka_bootstrap = (
+            os.environ.get("KAFKA_BOOTSTRAP") if kafka_bootstrap is None else kafka_bootstrap
+        )
         self._settings = dict(settings or {})
         self._durable = durable
         self._lock: IO[str] | None = None
@@ -231,11 +236,11 @@ class Platform:
 
     @property
     def _embeds_postgres(self) -> bool:
-        return self._database_url is None
+        return not self._database_url
 
     @property
     def _embeds_kafka(self) -> bool:
-        return self.bus == "kafka" and self._kafka_bootstrap is None
+        return self.bus == "kafka" and not self._kafka_bootstrap
 
     @property
     def has_mail_sink(self) -> bool:
@@ -284,6 +289,7 @@ class Platform:
             "REGULARS_BUS_DATABASE_URL_FILE": str(self.home.secret_path("bus_database_url")),
         }
         if self.has_mail_sink:
+            fixed["REGULARS_MESSAGING_SMTP_HOST"] = LOOPBACK
             fixed["REGULARS_MESSAGING_SMTP_PORT"] = str(self.mail_port)
         elif relay_port := os.environ.get("REGULARS_MESSAGING_SMTP_PORT"):
             fixed["REGULARS_MESSAGING_SMTP_PORT"] = relay_port
@@ -299,7 +305,7 @@ class Platform:
 
     def _expected_bootstrap(self) -> str | None:
         """Where Kafka will listen: known before it starts, because it keeps its port."""
-        if self.bus != "kafka" or self._kafka_bootstrap is not None:
+        if self.bus != "kafka" or self._kafka_bootstrap:
             return self._kafka_bootstrap if self.bus == "kafka" else None
         return f"{LOOPBACK}:{remembered_port(self.home.kafka / 'port')}"
 

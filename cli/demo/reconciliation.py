@@ -1,0 +1,146 @@
+"""Do the books balance? Every figure of the services beside one that was come by in another way."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cli.demo.afternoon import Afternoon
+from cli.demo.client import Backlog
+from cli.demo.purchases import Purchases, tiers
+from cli.mail_sink import deliveries
+
+__all__ = ["Check", "Mail", "imported_checks", "judged_in_one_instant", "whole_checks"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One figure twice."""
+
+    name: str
+    expected: Any
+    actual: Any
+
+    @property
+    def holds(self) -> bool:
+        """Whether both are the same."""
+        return bool(self.expected == self.actual)
+
+
+@dataclass(frozen=True)
+class Mail:
+    """What arrived at the sink."""
+
+    delivered: int
+    messages: int
+    strangers: int
+
+    @classmethod
+    def at(cls, sink: Path) -> "Mail":
+        """Count mails, different Message-IDs, and recipients who are no customers of the demo."""
+        noted = list(deliveries(sink))
+        strangers = sum(not note.to.endswith("@example.test") for note in noted)
+        return cls(len(noted), len({(note.message_id, note.to) for note in noted}), strangers)
+
+
+def judged_in_one_instant(
+    purchases: Purchases, read: Callable[[], Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], int]:
+    """(the services' figures, points that have expired by the input), both of the same moment.
+
+    Points expire at noon; figures read across that moment are read again.
+    """
+    while True:
+        before = purchases.points_expired(datetime.now(UTC))
+        figures = read()
+        if purchases.points_expired(datetime.now(UTC)) == before and figures["points"]["due_lots"] == 0:
+            return figures, before
+
+
+def imported_checks(purchases: Purchases, expired: int, figures: Mapping[str, Any]) -> list[Check]:
+    """After the import: the services against the input file."""
+    members, points, analytics = figures["members"], figures["points"], figures["analytics"]
+    revenue = {"USD": purchases.revenue_minor}
+    return [
+        Check("orders in members", purchases.orders, members["orders"]["total"]),
+        Check("orders in analytics", purchases.orders, analytics["orders"]),
+        Check("members in members", purchases.members, members["members"]),
+        Check("members in analytics", purchases.members, analytics["members"]),
+        Check("revenue in members, cents", revenue, members["revenue_minor"]),
+        Check("revenue in analytics, cents", revenue, analytics["revenue_minor"]),
+        Check("points earned in points", purchases.points_earned, points["earned_points"]),
+        Check("points earned in analytics", purchases.points_earned, analytics["points"]["earned"]),
+        Check("points expired in points", expired, points["expired_points"]),
+        Check("points expired in analytics", expired, analytics["points"]["expired"]),
+        Check("members by tier", tiers(purchases.spend()), _without_zeros(members["tiers"])),
+    ]
+
+
+def whole_checks(
+    purchases: Purchases,
+    afternoon: Afternoon,
+    expired: int,
+    figures: Mapping[str, Any],
+    mail: Mail,
+    backlog: Backlog,
+) -> list[Check]:
+    """At the end: import and afternoon together, and the books of each service in themselves."""
+    members, points, analytics = figures["members"], figures["points"], figures["analytics"]
+    revenue = {"USD": purchases.revenue_minor + afternoon.revenue_minor}
+    refunded = {"USD": sum(afternoon.refunded.values())}
+    spend = purchases.spend()
+    for customer, cents in afternoon.kept_spend().items():
+        spend[customer] += cents
+    return [
+        Check("revenue with the afternoon, cents", revenue, members["revenue_minor"]),
+        Check("the same in analytics", revenue, analytics["revenue_minor"]),
+        Check("refunds in members, cents", refunded, members["refunded_minor"]),
+        Check("refunds in analytics, cents", refunded, analytics["refunded_minor"]),
+        Check("members by tier in the end", tiers(spend), _without_zeros(members["tiers"])),
+        *_ledger_checks(purchases, afternoon, expired, points),
+        *_campaign_checks(afternoon, figures["campaigns"]),
+        Check("one mail per tier upgrade", members["tier_upgrades"], mail.messages),
+        Check("no mail twice, none to strangers", (mail.messages, 0), (mail.delivered, mail.strangers)),
+        Check("outboxes, lag and other work left", "nothing", str(backlog)),
+        Check("dead letters", 0, backlog.dead_letters),
+    ]
+
+
+def _ledger_checks(
+    purchases: Purchases, afternoon: Afternoon, expired: int, points: Mapping[str, Any]
+) -> list[Check]:
+    earned = purchases.points_earned + afternoon.points_earned
+    left = earned - expired - afternoon.points_redeemed - afternoon.points_clawed_back
+    return [
+        Check("points earned with the afternoon", earned, points["earned_points"]),
+        Check("points expired in the end", expired, points["expired_points"]),
+        Check("points spent on coupons", afternoon.points_redeemed, points["spent_points"]),
+        Check("points taken back", afternoon.points_clawed_back, points["clawed_back_points"]),
+        Check("points left", left, points["available_points"] - points["debt_points"]),
+        Check("sum of all ledger entries", 0, points["entries_sum"]),
+        Check("lots that differ from balances", 0, points["lot_mismatches"]),
+    ]
+
+
+def _campaign_checks(afternoon: Afternoon, campaigns: Mapping[str, Any]) -> list[Check]:
+    payments = campaigns["payments"]
+    groups = (afternoon.groups_formed, afternoon.groups_failed)
+    return [
+        Check(
+            "groups formed and failed", groups, (campaigns["groups"]["formed"], campaigns["groups"]["failed"])
+        ),
+        Check(
+            "payments = confirmed + refunded",
+            len(afternoon.orders),
+            payments["confirmed"] + payments["refunded"],
+        ),
+        Check("money undecided, cents", 0, campaigns["undecided_minor"]),
+        Check("refunds asked and answered", len(afternoon.refunded), campaigns["refunds_answered"]),
+        Check("refunds asked", len(afternoon.refunded), campaigns["refunds_requested"]),
+        Check("coupons issued", 1, campaigns["coupons_issued"]),
+    ]
+
+
+def _without_zeros(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count}
