@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, Query, Response
 from services.messaging import operations
 from services.messaging.domain import State
 from services.messaging.errors import InvalidAddress, MessageNotFound
-from services.messaging.repository import ledger
 from services.messaging.schemas import MessageOut, Summary, SuppressionIn
 from shared.auth import require
 from shared.edge import Transaction, TransactionalRoute
@@ -46,7 +45,7 @@ async def get_messages(
 ) -> Page[MessageOut]:
     """Messages, the newest first."""
     position = decode_cursor(cursor, _Position) if cursor else None
-    rows = await ledger.list_messages(
+    rows = await operations.list_messages(
         session,
         member_id=member_id,
         state=state,
@@ -60,10 +59,7 @@ async def get_messages(
 @router.get("/messages/{message_id}", dependencies=READ, responses=problem_responses(MessageNotFound))
 async def get_message(message_id: UUID, session: Transaction) -> MessageOut:
     """One message, with every verdict on it."""
-    row = await ledger.find_message(session, message_id)
-    if row is None:
-        raise MessageNotFound
-    return _message(row)
+    return _message(await operations.find_message(session, message_id))
 
 
 @router.post(

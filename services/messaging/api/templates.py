@@ -17,8 +17,7 @@ from services.messaging.errors import (
     WebhookNotFound,
     WebhookRequired,
 )
-from services.messaging.repository import templates
-from services.messaging.repository.templates import TemplateRow, TriggerRow
+from services.messaging.operations.templates import TemplateRow, TriggerRow
 from services.messaging.schemas import (
     MAX_TRIGGERS,
     NAME_PATTERN,
@@ -85,7 +84,7 @@ async def get_templates(
     """Current versions by name."""
     after = decode_cursor(cursor, dict[str, str]).get("name", "") if cursor else ""
     rows, following = cut(
-        await templates.list_templates(session, after=after, limit=limit + 1),
+        await operations.list_templates(session, after=after, limit=limit + 1),
         limit,
         lambda row: {"name": row.name},
     )
@@ -124,7 +123,7 @@ async def preview_template(name: TemplateName, body: PreviewIn, session: Transac
 @router.get("/triggers", dependencies=READ)
 async def get_triggers(session: Transaction) -> Triggers:
     """All triggers."""
-    return Triggers(items=[_trigger(row) for row in await templates.list_triggers(session)])
+    return Triggers(items=[_trigger(row) for row in await operations.list_triggers(session)])
 
 
 @router.put(

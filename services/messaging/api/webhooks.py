@@ -15,7 +15,6 @@ from services.messaging.errors import (
     WebhookNotAllowed,
     WebhookNotFound,
 )
-from services.messaging.repository import webhooks
 from services.messaging.schemas import DeliveryOut, WebhookCreated, WebhookIn, WebhookOut
 from shared.auth import require
 from shared.edge import Transaction, TransactionalRoute
@@ -54,7 +53,7 @@ async def post_webhook(body: WebhookIn, session: Transaction) -> WebhookCreated:
 @router.get("/webhooks", dependencies=READ)
 async def get_webhooks(session: Transaction) -> Page[WebhookOut]:
     """All webhooks, the oldest first."""
-    rows = await webhooks.list_webhooks(session)
+    rows = await operations.list_webhooks(session)
     return Page(items=[WebhookOut.model_validate(row, from_attributes=True) for row in rows])
 
 
@@ -86,10 +85,8 @@ async def get_deliveries(
     webhook_id: UUID, session: Transaction, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
 ) -> Page[DeliveryOut]:
     """What was delivered to a webhook and what was not, the newest first."""
-    if not await webhooks.find_webhooks(session, [webhook_id]):
-        raise WebhookNotFound
     position = decode_cursor(cursor, _Position) if cursor else None
-    rows = await webhooks.list_deliveries(
+    rows = await operations.list_deliveries(
         session,
         webhook_id,
         before=(position.created_at, position.id) if position else None,

@@ -4,13 +4,28 @@ from services.messaging.operations.contacts import apply_profiles, erase_members
 from services.messaging.operations.dispatching import claim, hold, recover, release, settle_attempts, submit
 from services.messaging.operations.listening import awaited_types, hear
 from services.messaging.operations.planning import plan, replan
-from services.messaging.operations.summary import count_open, count_open_deliveries, summarise
+from services.messaging.operations.reading import (
+    count_open,
+    count_open_deliveries,
+    find_message,
+    list_messages,
+    summarise,
+)
 from services.messaging.operations.suppressing import lift, suppress
-from services.messaging.operations.templates import current, preview, publish, replace_triggers
+from services.messaging.operations.templates import (
+    current,
+    list_templates,
+    list_triggers,
+    preview,
+    publish,
+    replace_triggers,
+)
 from services.messaging.operations.unsubscribing import read_token, unsubscribe, unsubscribe_url
 from services.messaging.operations.webhooks import (
     claim_deliveries,
     fan_out,
+    list_deliveries,
+    list_webhooks,
     recover_deliveries,
     register_webhook,
     remove_webhook,
@@ -28,9 +43,15 @@ __all__ = [
     "current",
     "erase_members",
     "fan_out",
+    "find_message",
     "hear",
     "hold",
     "lift",
+    "list_deliveries",
+    "list_messages",
+    "list_templates",
+    "list_triggers",
+    "list_webhooks",
     "plan",
     "preview",
     "publish",

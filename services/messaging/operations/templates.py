@@ -33,7 +33,27 @@ from services.messaging.templates import (
 )
 from shared.conditions import ConditionError, parse
 
-__all__ = ["current", "preview", "publish", "replace_triggers"]
+__all__ = [
+    "Content",
+    "TemplateRow",
+    "TriggerRow",
+    "current",
+    "list_templates",
+    "list_triggers",
+    "preview",
+    "publish",
+    "replace_triggers",
+]
+
+
+async def list_templates(session: AsyncSession, *, after: str, limit: int) -> list[TemplateRow]:
+    """Current versions by name."""
+    return await templates.list_templates(session, after=after, limit=limit)
+
+
+async def list_triggers(session: AsyncSession) -> list[TriggerRow]:
+    """All enabled triggers in their order."""
+    return await templates.list_triggers(session)
 
 
 async def publish(session: AsyncSession, name: str, content: Content) -> tuple[TemplateRow, bool]:

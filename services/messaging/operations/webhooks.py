@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -27,6 +29,8 @@ from shared.ids import derived_id, new_id
 __all__ = [
     "claim_deliveries",
     "fan_out",
+    "list_deliveries",
+    "list_webhooks",
     "recover_deliveries",
     "register_webhook",
     "remove_webhook",
@@ -56,6 +60,20 @@ async def register_webhook(
     return await webhooks.add_webhook(
         session, new_id(), url, secret or new_secret(), sorted(set(event_types))
     )
+
+
+async def list_webhooks(session: AsyncSession) -> list[WebhookRow]:
+    """All webhooks, the oldest first."""
+    return await webhooks.list_webhooks(session)
+
+
+async def list_deliveries(
+    session: AsyncSession, webhook_id: UUID, *, before: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[Any]:
+    """Deliveries of a webhook, the newest first; raises WebhookNotFound."""
+    if not await webhooks.find_webhooks(session, [webhook_id]):
+        raise WebhookNotFound
+    return await webhooks.list_deliveries(session, webhook_id, before=before, limit=limit)
 
 
 async def reopen_webhook(session: AsyncSession, webhook_id: UUID) -> WebhookRow:

@@ -1,12 +1,16 @@
-"""Counts for the summary endpoint and for readiness."""
+"""Reading the ledger: single messages, lists, and counts for the summary and for readiness."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.messaging.errors import MessageNotFound
 from services.messaging.repository import contacts, ledger, webhooks
 
-__all__ = ["count_open", "count_open_deliveries", "summarise"]
+__all__ = ["count_open", "count_open_deliveries", "find_message", "list_messages", "summarise"]
 
 
 async def count_open(session: AsyncSession) -> int:
@@ -17,6 +21,26 @@ async def count_open(session: AsyncSession) -> int:
 async def count_open_deliveries(session: AsyncSession) -> int:
     """Webhook deliveries whose fate is open."""
     return await webhooks.count_open_deliveries(session)
+
+
+async def list_messages(
+    session: AsyncSession,
+    *,
+    member_id: UUID | None,
+    state: str | None,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+) -> Sequence[Any]:
+    """Rows of the ledger, the newest first."""
+    return await ledger.list_messages(session, member_id=member_id, state=state, before=before, limit=limit)
+
+
+async def find_message(session: AsyncSession, message_id: UUID) -> Any:
+    """One row of the ledger; raises MessageNotFound."""
+    row = await ledger.find_message(session, message_id)
+    if row is None:
+        raise MessageNotFound
+    return row
 
 
 async def summarise(session: AsyncSession) -> dict[str, Any]:
