@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from shared.clock import UnknownZone, zone
-from shared.schemas import PRINTABLE
+from shared.schemas import PRINTABLE, Day
 
 __all__ = [
     "MAX_ORDER_MINOR",
@@ -59,4 +59,4 @@ TimeZone = Annotated[
     Field(min_length=1, max_length=64, description="IANA time zone.", examples=["Asia/Shanghai"]),
     AfterValidator(_known_zone),
 ]
-Birthday = Annotated[date, AfterValidator(_birthday), Field(description="Date of birth, YYYY-MM-DD.")]
+Birthday = Annotated[Day, AfterValidator(_birthday), Field(description="Date of birth, YYYY-MM-DD.")]

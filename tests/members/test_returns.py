@@ -1,0 +1,199 @@
+"""Refunds and cancellations: in parts, too early, too much, twice."""
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from services.members import operations
+from services.members.operations import CancellationTaken, RefundTaken
+from shared.problems import Refusal
+from tests.members.shop import Shop, cancellation, day, order, refund
+
+LINES = [
+    {"sku": "a", "quantity": 3, "unit_price_minor": 100},
+    {"sku": "b", "quantity": 1, "unit_price_minor": 700},
+]
+
+
+def fate(results: list[RefundTaken | Refusal] | list[CancellationTaken | Refusal]) -> list[str]:
+    return [
+        result.code if isinstance(result, Refusal) else result.state if result.changed else "unchanged"
+        for result in results
+    ]
+
+
+async def test_a_refund_in_three_parts_is_whole_at_the_last(shop: Shop) -> None:
+    await shop.take(order(1))
+    parts = [refund(1, "a", 333), refund(1, "b", 333), refund(1, "c", 334)]
+    assert fate(await shop.refund(parts[0])) == ["applied"]
+    assert fate(await shop.refund(*parts[1:])) == ["applied", "applied"]
+    assert [event["complete"] for _, _, event in await shop.said("order.refunded")] == [False, False, True]
+    assert (await shop.summary()).orders["refunded"] == 1
+    assert (await shop.member())["spend_minor"] == 0
+    await shop.audit()
+
+
+async def test_lines_are_refunded_by_their_units(shop: Shop) -> None:
+    await shop.take(order(1, lines=LINES))
+    one = [{"line_no": 1, "quantity": 1, "amount_minor": 100}]
+    two = [{"line_no": 1, "quantity": 2, "amount_minor": 200}]
+    assert fate(await shop.refund(refund(1, "a", 100, lines=one))) == ["applied"]
+    results = await shop.refund(
+        refund(1, "b", 200, lines=two), refund(1, "c", 100, lines=one), refund(1, "d", 1, lines=one)
+    )
+    assert fate(results) == ["applied", "refund_exceeds_order", "refund_lines_mismatch"]
+    assert await shop.rows("SELECT line_no, refunded_quantity FROM order_lines ORDER BY 1") == [
+        (1, 3),
+        (2, 0),
+    ]
+    unknown = [{"line_no": 9, "quantity": 1, "amount_minor": 1}]
+    assert fate(await shop.refund(refund(1, "e", 1, lines=unknown))) == ["unknown_order_line"]
+    # A refused refund leaves its name free for the right one.
+    assert fate(await shop.refund(refund(1, "e", 1))) == ["applied"]
+    await shop.audit()
+
+
+async def test_more_than_is_left_is_refused(shop: Shop) -> None:
+    await shop.take(order(1))
+    results = await shop.refund(refund(1, "a", 600), refund(1, "b", 600), refund(1, "c", 400))
+    assert fate(results) == ["applied", "refund_exceeds_order", "applied"]
+    await shop.audit()
+
+
+async def test_the_same_refund_again_changes_nothing_and_another_contradicts(shop: Shop) -> None:
+    await shop.take(order(1))
+    first = refund(1, "a", 600)
+    assert fate(await shop.refund(first, first)) == ["applied", "unchanged"]
+    assert fate(await shop.refund(first, refund(1, "a", 601))) == ["unchanged", "refund_conflict"]
+    assert len(await shop.said("order.refunded")) == 1
+
+
+async def test_a_refund_before_its_payment_waits_for_it(shop: Shop) -> None:
+    early = refund(1, "a", 400)
+    assert fate(await shop.refund(early, early)) == ["parked", "unchanged"]
+    assert (await shop.summary()).parked_refunds == 1
+    await shop.take(order(1, paid_at=None))
+    assert fate(await shop.refund(refund(1, "b", 100))) == ["parked"]
+    assert await shop.said("order.refunded") == []
+    await shop.take(order(1))
+    assert [event["refund_id"] for _, _, event in await shop.said("order.refunded")] == ["a", "b"]
+    assert (await shop.member())["spend_minor"] == 500
+    assert (await shop.summary()).parked_refunds == 0
+    await shop.audit()
+
+
+async def test_a_parked_refund_that_asks_too_much_is_refused_in_the_end(shop: Shop) -> None:
+    await shop.refund(refund(1, "a", 5_000))
+    await shop.take(order(1))
+    assert await shop.rows("SELECT state, refusal FROM refunds") == [("refused", "refund_exceeds_order")]
+    assert fate(await shop.refund(refund(1, "a", 5_000))) == ["unchanged"]
+    await shop.audit()
+
+
+async def test_what_crossed_its_order_is_applied_by_the_job(shop: Shop) -> None:
+    """The two transactions do not see each other, as when they commit at the same time."""
+    from services.members.schemas import RefundIn
+
+    async with shop.database.transaction() as session:
+        await operations.take_refunds(session, [RefundIn.model_validate(refund(1, "a", 400)).command()])
+        await shop.take(order(1))
+    assert await shop.said("order.refunded") == []
+    async with shop.database.transaction() as session:
+        assert await operations.apply_parked(session, limit=10) == 1
+    async with shop.database.transaction() as session:
+        assert await operations.apply_parked(session, limit=10) == 0
+    assert len(await shop.said("order.refunded")) == 1
+    await shop.audit()
+
+
+async def test_a_refund_takes_the_tier_back_and_the_next_order_gives_it_again(shop: Shop) -> None:
+    await shop.take(order(1, total_minor=60_000))
+    await shop.refund(refund(1, "a", 45_000))
+    await shop.take(order(2, total_minor=10_000, placed_at=day(50)))
+    moves = await shop.said("member.tier_upgraded", "member.tier_downgraded")
+    assert [(kind, move["from_tier"], move["to_tier"], move["reason"]) for kind, _, move in moves] == [
+        ("member.tier_upgraded", "bronze", "gold", "spend"),
+        ("member.tier_downgraded", "gold", "bronze", "refund"),
+        ("member.tier_upgraded", "bronze", "silver", "spend"),
+    ]
+    await shop.audit()
+
+
+async def test_a_cancellation_takes_the_whole_spend_and_a_refund_after_it_nothing_more(shop: Shop) -> None:
+    await shop.take(order(1, total_minor=30_000), order(2, total_minor=1_000))
+    assert fate(await shop.cancel(cancellation(1))) == ["applied"]
+    assert (await shop.member())["spend_minor"] == 1_000
+    assert fate(await shop.refund(refund(1, "a", 30_000))) == ["applied"]
+    assert (await shop.member())["spend_minor"] == 1_000
+    assert (await shop.summary()).orders["cancelled"] == 1
+    await shop.audit()
+
+
+async def test_a_cancellation_before_its_order_waits_for_it(shop: Shop) -> None:
+    early = cancellation(1, reason="changed mind")
+    assert fate(await shop.cancel(early, early)) == ["parked", "unchanged"]
+    await shop.take(order(1))
+    assert [kind for kind in await shop.types_said() if kind.startswith("order.")] == [
+        "order.paid",
+        "order.cancelled",
+    ]
+    assert fate(await shop.cancel(early, cancellation(1))) == ["unchanged", "cancellation_conflict"]
+    assert (await shop.summary()).parked_cancellations == 0
+    await shop.audit()
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_the_same_return_many_times_at_once_happens_once(shop: Shop, known: bool) -> None:
+    if known:
+        await shop.take(order(1))
+    results = await asyncio.gather(*(shop.refund(refund(1, "a", 400)) for _ in range(6)))
+    assert sorted(state for batch in results for state in fate(batch)) == sorted(
+        ["applied" if known else "parked"] + ["unchanged"] * 5
+    )
+    cancelled = await asyncio.gather(*(shop.cancel(cancellation(1)) for _ in range(6)))
+    assert sorted(state for batch in cancelled for state in fate(batch)).count("unchanged") == 5
+    await shop.take(order(1))
+    assert len(await shop.said("order.refunded")) == 1
+    assert len(await shop.said("order.cancelled")) == 1
+    await shop.audit()
+
+
+def story() -> list[tuple[str, dict[str, Any]]]:
+    chance = random.Random(11)
+    statements: list[tuple[str, dict[str, Any]]] = []
+    for number in range(30):
+        total = chance.choice([900, 9_000, 30_000])
+        document = order(number, f"c{number % 3}", total, placed_at=day(number + 1))
+        statements += [("take", document | {"paid_at": None}), ("take", document)]
+        if chance.random() < 0.5:
+            parts = [("refund", refund(number, f"r{part}", total // 3)) for part in range(3)]
+            statements += parts[: chance.randrange(4)]
+        if chance.random() < 0.2:
+            statements.append(("cancel", cancellation(number)))
+    return statements
+
+
+async def play(shop: Shop, statements: list[tuple[str, dict[str, Any]]], size: int) -> None:
+    for start in range(0, len(statements), size):
+        for verb in ("take", "refund", "cancel"):
+            batch = [document for kind, document in statements[start : start + size] if kind == verb]
+            if batch:
+                results = await getattr(shop, verb)(*batch)
+                assert not any(isinstance(result, Refusal) for result in results)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_statements_in_any_order_and_number_come_to_the_same(shop: Shop, seed: int) -> None:
+    statements = story() * 2
+    random.Random(seed).shuffle(statements)
+    await play(shop, statements, 13)
+    await shop.audit()
+    shuffled = await shop.everything()
+    said = sorted(kind for kind in await shop.types_said() if kind in ("order.refunded", "order.cancelled"))
+    kinds = [kind for kind, _ in story()]
+    assert said == ["order.cancelled"] * kinds.count("cancel") + ["order.refunded"] * kinds.count("refund")
+    await play(shop, story(), 7)
+    assert await shop.everything() == shuffled
+    assert {state for _, _, state in shuffled["refunds"]} == {"applied"}
