@@ -15,6 +15,8 @@ MAX_ACTIVITY_DAYS: Final = 180
 LIVE: Final = frozenset({"held", "paid", "confirmed"})
 PAID: Final = frozenset({"paid", "confirmed"})
 UNDECIDED: Final = frozenset({"pending", "open", "closing"})
+# Why a group failed that never opened. It has no other members, so a payment told late can revive it.
+UNPAID: Final = "unpaid"
 
 # Programs that fetch a page to show or index it. A browser never names itself like this.
 _BOT = re.compile(
@@ -218,7 +220,7 @@ def _why_untimely(payment: Payment, seat: Seat, group: Group, skew: timedelta) -
         return "before_hold"
     if group.state == "formed":
         return "group_full"
-    if group.state == "failed":
+    if group.state == "failed" and group.reason != UNPAID:
         return refund_reason(group.reason)
     return None
 

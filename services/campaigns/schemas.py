@@ -1,7 +1,8 @@
 """What the API of campaigns takes and gives."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import (
@@ -35,6 +36,17 @@ def _near(wall: datetime) -> datetime:
     if not 1970 <= wall.year <= 2200:
         raise ValueError("lies outside the years 1970 to 2200")
     return wall
+
+
+def _in_calendar(instant: datetime) -> datetime:
+    # Checked before it is converted: the conversion to UTC overflows at either end of the calendar.
+    return _near(instant).astimezone(UTC)
+
+
+def _readable(url: str) -> str:
+    if not urlsplit(url).hostname:
+        raise ValueError("is not an address with a host")
+    return url
 
 
 WallTime = Annotated[
@@ -121,12 +133,13 @@ class ActivityIn(StrictModel):
         int, Field(ge=0, le=MAX_ACTIVITY_DAYS * 86_400, description="No new groups this close to the end.")
     ] = 0
     checkout_url: Annotated[
-        str | None,
-        Field(
-            max_length=MAX_CHECKOUT_URL,
-            pattern=r"^https?://[^\s\x00-\x20\x7f<>\"'`\\]+$",
-            description="The storefront's checkout; the share page links to it with the link's token.",
-        ),
+        Annotated[
+            str,
+            Field(max_length=MAX_CHECKOUT_URL, pattern=r"^https?://[^\s\x00-\x20\x7f<>\"'`\\]+$"),
+            AfterValidator(_readable),
+        ]
+        | None,
+        Field(description="The storefront's checkout; the share page links to it with the link's token."),
     ] = None
 
     @model_validator(mode="after")
@@ -315,7 +328,7 @@ class PromotionIn(StrictModel):
     percent: Annotated[int | None, Field(ge=1, le=100)] = None
     minimum_spend_minor: Annotated[int | None, Field(ge=1, le=MAX_BIGINT)] = None
     valid_days: Annotated[int | None, Field(ge=1, le=3650, description="From the day it is issued.")] = None
-    ends_at: AwareDatetime | None = None
+    ends_at: Annotated[AwareDatetime, AfterValidator(_in_calendar)] | None = None
 
     @model_validator(mode="after")
     def _worth(self) -> Self:

@@ -187,7 +187,7 @@ async def hear(database: Database, *events: Event) -> None:
 
 
 async def pass_time(database: Database, by: timedelta) -> None:
-    """Let time pass: everything that was written lies that much further back, for the database's own clock."""
+    """Let time pass: everything that was written lies that much further back."""
     async with database.transaction() as session:
         for table, columns in INSTANTS.items():
             moves = ", ".join(f"{column} = {column} - CAST(:by AS interval)" for column in columns)

@@ -257,6 +257,20 @@ async def test_a_lapsed_seat_that_others_took_is_refunded(campaigns_database: Da
     assert await refund_reasons(database) == {"group_full": 1}
 
 
+async def test_an_initiator_who_paid_in_time_but_was_told_of_late_gets_the_group(
+    campaigns_database: Database,
+) -> None:
+    database = campaigns_database
+    activity_id = await activity(database)
+    held = await opened(database, activity_id)
+    await pass_time(database, timedelta(hours=1))
+    await run_jobs(database)
+    assert await group_state(database, held.seat.group_id) == "failed"
+    await hear(database, paid(held, paid_at=held.seat.held_at - timedelta(hours=1)))
+    assert await group_state(database, held.seat.group_id) == "open"
+    assert await stock_left(database, activity_id) == 99
+
+
 async def test_a_refund_answers_its_request(campaigns_database: Database) -> None:
     database = campaigns_database
     held = await open_group(database, await activity(database))

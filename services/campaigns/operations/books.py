@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.campaigns.domain import (
     LIVE,
     PAID,
+    UNPAID,
     Group,
     Offer,
     Seat,
@@ -81,6 +82,11 @@ class Books:
         self._new.append(group)
         self._used[group.activity_id, group.initiator_id].open_groups += 1
 
+    def revive(self, group: Group) -> None:
+        """Let a group that failed unpaid wait for its first payment again."""
+        group.state, group.reason, group.decided_at = "pending", None, None
+        self._used[group.activity_id, group.initiator_id].open_groups += 1
+
     def take(self, seat: Seat) -> None:
         """Take a seat, its stock and the member's units: a new one, or one that had lapsed."""
         self.groups[seat.group_id].seats[seat.seat_id] = seat
@@ -106,7 +112,7 @@ class Books:
         )
         group = self.groups[seat.group_id]
         if group.state == "pending":
-            self.fail(group, "unpaid", now)
+            self.fail(group, UNPAID, now)
 
     def lapse_due(self, now: datetime) -> int:
         """Give back every hold that is over; return how many."""
@@ -211,7 +217,7 @@ class Books:
         if group.state in ("open", "closing") and not group.paid():
             self.fail(group, "abandoned", now)
         elif group.state == "pending":
-            self.fail(group, "unpaid", now)
+            self.fail(group, UNPAID, now)
 
     def release_units(self, seat: Seat) -> None:
         """Give a member's units back after a refund that leaves the group formed; its goods stay sold."""

@@ -90,6 +90,11 @@ def _retake(books: Books, seat: Seat) -> str | None:
         return "out_of_stock"
     if offer.units_per_member is not None and units + seat.quantity > offer.units_per_member:
         return "member_limit_exceeded"
+    if group.state == "failed":
+        taken = books.used((group.activity_id, group.initiator_id)).open_groups
+        if offer.groups_per_member is not None and taken >= offer.groups_per_member:
+            return "group_limit_exceeded"
+        books.revive(group)
     seat.seat_no, seat.state = seat_no, "held"
     books.take(seat)
     return None

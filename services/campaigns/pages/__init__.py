@@ -68,15 +68,15 @@ def asset(name: str) -> tuple[bytes, str] | None:
 def group_page(group: Row[Any], token: str, url: str, zone_name: str | None) -> str:
     """Return the page of an open group."""
     text = f"Join my group for {group.title}"
-    title, percent = group.title, 100 - group.price_minor * 100 // group.normal_price_minor
+    saved_minor = group.normal_price_minor - group.price_minor
     return str(
         _templates()
         .get_template("group.html")
         .render(
-            title=title,
+            title=group.title,
             price=_money(group.price_minor, group.currency),
             normal_price=_money(group.normal_price_minor, group.currency),
-            percent=percent,
+            percent=saved_minor * 100 // group.normal_price_minor,
             group_size=group.group_size,
             seats_left=max(0, group.seats_left),
             seats_taken=group.group_size - max(0, group.seats_left),

@@ -49,7 +49,7 @@ READ_GROUP = text(
 READ_SEATS = text(
     """
     SELECT s.seat_id, s.member_id, s.seat_no, s.quantity, s.amount_minor, s.currency, s.held_until, s.paid_at,
-           s.order_id, s.generation,
+           s.order_id, s.link_id, s.generation,
            CASE WHEN s.state = 'held' AND s.lapses_at <= clock_timestamp() THEN 'lapsed'
                 ELSE s.state END AS state
     FROM seats s WHERE s.group_id = :group_id ORDER BY s.held_at, s.seat_id LIMIT 1000
