@@ -40,9 +40,7 @@ Reader = Annotated[Caller, Depends(require("analytics:read"))]
 Administrator = Annotated[Caller, Depends(require("analytics:admin"))]
 From = Annotated[Day | None, Query(alias="from", description="First day; a month before `to` if left out.")]
 To = Annotated[Day | None, Query(description="Last day, itself included; today if left out.")]
-Currency = Annotated[
-    CurrencyCode | None, Query(description="Only amounts in this currency (ISO 4217).")
-]
+Currency = Annotated[CurrencyCode | None, Query(description="Only amounts in this currency (ISO 4217).")]
 # A year of days in three currencies is a page; more pages are cheap.
 MAX_ROWS: Final = 1000
 CSV: Final[dict[int | str, dict[str, Any]]] = {

@@ -83,15 +83,22 @@ def _check(occurred_at: datetime, amount: int, currency: str, now: datetime) -> 
         raise UnknownCurrency(f"It says {currency!r}.")
 
 
+def _place(key: UUID) -> int:
+    # The order of the numbers is that of the ids, and comparing numbers is several times as fast.
+    return key.int
+
+
 async def _store_orders(session: AsyncSession, batch: Batch) -> list[OrderFact]:
     """Store the orders and their lines; return those that are new, each once."""
     if not batch.orders:
         return []
     by_id = {order.order_id: order for order in reversed(batch.orders)}
-    new = await repository.store_orders(session, [by_id[key] for key in sorted(by_id)])
+    new = await repository.store_orders(session, [by_id[key] for key in sorted(by_id, key=_place)])
     lines = [line for line in _each_once(batch.lines) if line.order_id in new]
     if lines:
-        await repository.store_lines(session, sorted(lines, key=lambda line: line[:2]))
+        await repository.store_lines(
+            session, sorted(lines, key=lambda line: (line.order_id.int, line.line_no))
+        )
     return [by_id[key] for key in new]
 
 
@@ -112,7 +119,8 @@ async def _store_events(session: AsyncSession, batch: Batch) -> list[EventFact]:
     if not batch.events:
         return []
     by_id = {(event.kind, event.fact_id): event for event in reversed(batch.events)}
-    new = await repository.store_events(session, [by_id[key] for key in sorted(by_id)])
+    keys = sorted(by_id, key=lambda key: (key[0], key[1].int))
+    new = await repository.store_events(session, [by_id[key] for key in keys])
     return [by_id[key] for key in new]
 
 

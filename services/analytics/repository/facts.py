@@ -125,7 +125,7 @@ async def alias_members(session: AsyncSession, aliases: Sequence[domain.Alias]) 
 
 async def match_refunds(session: AsyncSession, order_ids: Collection[UUID]) -> list[domain.Match]:
     """Bring refunds of these orders together with their order, once each, if both are there."""
-    matched = await session.execute(MATCH_REFUNDS, {"order_ids": sorted(order_ids)})
+    matched = await session.execute(MATCH_REFUNDS, {"order_ids": list(order_ids)})
     return [domain.Match(*row) for row in matched]
 
 
@@ -134,7 +134,7 @@ async def order_lines(
 ) -> dict[UUID, list[domain.OrderLine]]:
     """The stored lines of these orders, by order."""
     found: dict[UUID, list[domain.OrderLine]] = {}
-    for order_id, *line in await session.execute(ORDER_LINES, {"order_ids": sorted(order_ids)}):
+    for order_id, *line in await session.execute(ORDER_LINES, {"order_ids": list(order_ids)}):
         found.setdefault(order_id, []).append(domain.OrderLine(*line))
     return found
 

@@ -48,7 +48,9 @@ class Sums:
     async def add(self, session: AsyncSession, deltas: Mapping[Any, Sequence[Any]]) -> None:
         """Add the deltas, by key, in the order of keys."""
         if deltas:
-            rows = [(*key, *deltas[key]) for key in sorted(deltas)]
+            # The order of ids is that of their numbers, and comparing numbers is several times as fast.
+            keys = sorted(deltas, key=lambda key: [getattr(part, "int", part) for part in key])
+            rows = [(*key, *deltas[key]) for key in keys]
             await session.execute(self.statement, columns_of(self.names, rows))
 
 
