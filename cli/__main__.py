@@ -1,5 +1,7 @@
 """`regulars`: the command line."""
 
+import sys
+
 from cli.bytecode import write_bytecode
 
 __all__ = ["main"]
@@ -10,8 +12,12 @@ def main() -> None:
     write_bytecode()
     # Imported after that, so that what is compiled here is kept too.
     from cli.commands import application
+    from cli.platform import NothingStarted
 
-    application()()
+    try:
+        application(sys.argv[1:])()
+    except NothingStarted as nothing:
+        sys.exit(f"regulars: {nothing}")
 
 
 if __name__ == "__main__":

@@ -130,15 +130,19 @@ async def create_key(
     name: str,
     scopes: Iterable[str],
     expires_at: datetime | None = None,
+    key: GeneratedKey | None = None,
 ) -> GeneratedKey:
-    """Store a new key and return it; the caller commits. Raises InvalidScope."""
+    """Store a new key and return it; the caller commits. Raises InvalidScope.
+
+    `key` is one that was generated before, so that several services can know the same one.
+    """
     wanted = sorted(set(scopes))
     for scope in wanted:
         if not SCOPE.fullmatch(scope):
             raise InvalidScope(f"{scope!r} is not a scope.")
     if not wanted:
         raise InvalidScope("A key needs at least one scope.")
-    key = generate_key()
+    key = key or generate_key()
     await connection.execute(
         text(
             "INSERT INTO api_keys (id, hash, name, scopes, expires_at)"

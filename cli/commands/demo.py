@@ -18,7 +18,7 @@ from cli.demo.screen import Screen, show
 from cli.importing import ImportAborted
 from cli.platform import SERVICES, Platform, PlatformDidNotStart, free_ports
 
-__all__ = ["demo"]
+__all__ = ["register"]
 
 
 def demo(
@@ -80,3 +80,8 @@ def demo(
 
 def _interrupted(*_: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("demo")(demo)

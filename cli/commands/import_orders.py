@@ -23,7 +23,7 @@ from cli.importing import (
 from cli.platform import SERVICES, Home
 from shared.settings import DEVELOPMENT_KEY
 
-__all__ = ["import_orders_command"]
+__all__ = ["register"]
 
 EXIT_ABORTED, EXIT_USAGE, EXIT_SOME_REJECTED = 1, 2, 3
 
@@ -138,3 +138,15 @@ def _show(outcome: Outcome, as_json: bool) -> None:
         console.print(f"dates were moved by {outcome.shift_days:,} days", highlight=False)
     if outcome.rejects:
         console.print(f"rejected rows, each with its reason: {outcome.rejects}", soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    imports = typer.Typer(help="Bring in what other systems know.", no_args_is_help=True)
+    imports.callback()(_several)
+    imports.command("orders")(import_orders_command)
+    app.add_typer(imports, name="import")
+
+
+def _several() -> None:
+    """Bring in what other systems know."""

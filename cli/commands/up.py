@@ -16,7 +16,7 @@ from cli.embedded.kafka import KafkaDidNotStart
 from cli.embedded.postgres import PostgresDidNotStart
 from cli.platform import SERVICES, Platform, PlatformDidNotStart
 
-__all__ = ["up"]
+__all__ = ["register"]
 
 WATCH_SECONDS = 0.5
 
@@ -151,3 +151,8 @@ def suggestions(platform: Platform) -> list[str]:
         f"curl -s '{members}/v1/members?source=shop&external_id=ada' {key}",
         f"curl -s {points}/v1/members/MEMBER_ID/points {key}",
     ]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("up")(up)

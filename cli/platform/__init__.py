@@ -6,13 +6,14 @@
 `up`, `demo`, the end-to-end tests and the bench all start the platform through this class.
 """
 
-from cli.platform.home import SERVICES, Bus, Home, PlatformState
+from cli.platform.home import SERVICES, Bus, Home, NothingStarted, PlatformState
 from cli.platform.platform import Platform, PlatformDidNotStart, free_ports
 
 __all__ = [
     "SERVICES",
     "Bus",
     "Home",
+    "NothingStarted",
     "Platform",
     "PlatformDidNotStart",
     "PlatformState",

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["SERVICES", "Bus", "Home", "PlatformState"]
+__all__ = ["SERVICES", "Bus", "Home", "NothingStarted", "PlatformState"]
 
 Bus = Literal["postgres", "kafka"]
 
@@ -25,6 +25,10 @@ DEFAULT_HOME = ".regulars"
 
 # macOS allows 103 bytes for a Unix socket's path; supervisord first binds `<path>.<pid>`, so 10 stay free.
 SOCKET_PATH_LIMIT = 93
+
+
+class NothingStarted(RuntimeError):
+    """There is no platform to speak of; the message says what to do."""
 
 
 class PlatformState(msgspec.Struct, kw_only=True):

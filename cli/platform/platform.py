@@ -56,10 +56,11 @@ class Platform:
 
     `ports` says where services listen (8001 to 8005 unless told otherwise; `{"members": 9001}` changes one).
     `database_url` (default DATABASE_URL) uses a PostgreSQL that runs already, with a role that may create
-    databases; `kafka_bootstrap` (default KAFKA_BOOTSTRAP) a running Kafka; "" starts our own. Mails go to a local sink unless
-    REGULARS_MESSAGING_SMTP_HOST names a relay; `mail_sink` decides that here. `settings` are further
-    `REGULARS_…` variables for the services. `durable=False` trades safety against a crash of the machine for
-    speed. Methods are synchronous; call them from a thread if an event loop must go on meanwhile.
+    databases; `kafka_bootstrap` (default KAFKA_BOOTSTRAP) a Kafka that runs already; "" starts our own.
+    Mails go to a local sink unless REGULARS_MESSAGING_SMTP_HOST names a relay; `mail_sink` decides that here.
+    `settings` are further `REGULARS_…` variables for the services. `durable=False` trades safety against a
+    crash of the machine for speed. Methods are synchronous; call them from a thread if an event loop must go
+    on meanwhile.
     """
 
     def __init__(
