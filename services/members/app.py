@@ -3,7 +3,7 @@
 from services.members.api import routers
 from services.members.handlers import handlers
 from services.members.jobs import jobs
-from services.members.repository.program import count_members_to_judge
+from services.members.operations import count_members_to_judge
 from services.members.settings import settings
 from shared.service import Service
 

@@ -1,7 +1,6 @@
 """Timed work of members."""
 
 from services.members import operations
-from services.members.repository import program
 from services.members.settings import settings
 from shared.database import Database
 from shared.jobs import Jobs
@@ -36,4 +35,4 @@ async def drop_expired_tags(database: Database) -> int:
 async def fold_tallies(database: Database) -> int:
     """Keep the summary cheap: one row per figure instead of one per batch and figure."""
     async with database.transaction() as session:
-        return await program.fold_tallies(session, limit=settings().job_batch_rows)
+        return await operations.fold_tallies(session, limit=settings().job_batch_rows)

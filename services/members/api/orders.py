@@ -23,10 +23,8 @@ from services.members.errors import (
     UnknownOrderLine,
 )
 from services.members.operations import CancellationTaken, OrderTaken, RefundTaken
-from services.members.repository import orders as orders_repository
-from services.members.repository import people as people_repository
-from services.members.repository import returns as returns_repository
 from services.members.schemas import (
+    BatchAnswer,
     CancellationIn,
     CancellationResult,
     OrderIn,
@@ -65,10 +63,12 @@ Reader = Annotated[Caller, Depends(require("members:read"))]
 Writer = Annotated[Caller, Depends(require("members:write"))]
 
 
-def _responses(*refusals: type[Refusal], several: bool = True) -> dict[int | str, dict[str, Any]]:
-    note = " Several items are answered with 200 and one entry in `results` per item." if several else ""
+def _responses(result: Any, *refusals: type[Refusal]) -> dict[int | str, dict[str, Any]]:
     return {
-        200: {"description": f"It was known already and nothing changed.{note}"},
+        200: {
+            "description": "It was known already and nothing changed; or the answer to several items.",
+            "model": result | BatchAnswer,
+        },
         **problem_responses(*BODY_REFUSALS, *refusals),
     }
 
@@ -79,7 +79,7 @@ def _responses(*refusals: type[Refusal], several: bool = True) -> dict[int | str
     status_code=201,
     response_model=OrderResult,
     openapi_extra=batch_body(OrderIn, lines=True),
-    responses=_responses(OrderConflict, OrderTotalMismatch),
+    responses=_responses(OrderResult, OrderConflict, OrderTotalMismatch),
 )
 @body_limit(BATCH_MAX_BYTES)
 async def take_orders(
@@ -115,7 +115,7 @@ def _order_taken(taken: OrderTaken) -> dict[str, Any]:
     openapi_extra=batch_body(RefundIn),
     responses={
         202: {"description": "Parked until the order is paid.", "model": RefundResult},
-        **_responses(RefundConflict, RefundExceedsOrder, RefundLinesMismatch, UnknownOrderLine),
+        **_responses(RefundResult, RefundConflict, RefundExceedsOrder, RefundLinesMismatch, UnknownOrderLine),
     },
 )
 @body_limit(BATCH_MAX_BYTES)
@@ -149,7 +149,7 @@ def _refund_taken(taken: RefundTaken) -> dict[str, Any]:
     openapi_extra=batch_body(CancellationIn),
     responses={
         202: {"description": "Parked until the order comes.", "model": CancellationResult},
-        **_responses(CancellationConflict),
+        **_responses(CancellationResult, CancellationConflict),
     },
 )
 @body_limit(BATCH_MAX_BYTES)
@@ -175,10 +175,7 @@ def _cancellation_taken(taken: CancellationTaken) -> dict[str, Any]:
 @router.get("/orders/{order_id}", tags=["orders"], responses=problem_responses(OrderNotFound))
 async def read_order(order_id: UUID, session: Transaction, caller: Reader) -> OrderOut:
     """Read one order with its lines."""
-    row = await orders_repository.order(session, order_id)
-    if row is None:
-        raise OrderNotFound
-    return OrderOut.model_validate(dict(row))
+    return OrderOut.model_validate(dict(await operations.read_order(session, order_id)))
 
 
 class OrderPosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -194,9 +191,7 @@ async def read_orders_of_member(
 ) -> Page[OrderOut]:
     """Read a member's orders, the latest first."""
     after = None if cursor is None else decode_cursor(cursor, OrderPosition)
-    if not await people_repository.whole_members(session, [member_id]):
-        raise MemberNotFound
-    rows = await orders_repository.orders_of_member(
+    rows = await operations.read_orders_of_member(
         session,
         member_id,
         after=None if after is None else (after.placed_at, after.order_id),
@@ -223,7 +218,7 @@ async def read_refunds(
 ) -> Page[RefundOut]:
     """Read refunds that wait for their order, or were refused when it came; the longest known first."""
     after = None if cursor is None else decode_cursor(cursor, RefundPosition)
-    rows = await returns_repository.refunds_page(
+    rows = await operations.read_refunds(
         session, state, after=None if after is None else (after.received_at, after.refund_id), limit=limit + 1
     )
     page, next_cursor = cut(rows, limit, lambda row: RefundPosition(row["received_at"], row["refund_id"]))

@@ -6,15 +6,14 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy import RowMapping
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members import operations
 from services.members.api.answers import answer, merged
 from services.members.domain import Statement
 from services.members.errors import MemberNotFound, TooManyTags
 from services.members.operations import ConsentRecorded, Tagging
-from services.members.repository import people as repository
 from services.members.schemas import (
+    BatchAnswer,
     ConsentIn,
     ConsentResult,
     MemberOut,
@@ -68,11 +67,10 @@ async def read_members(
         error = {"loc": ("source" if source is None else "external_id",), "msg": "goes with the other one"}
         raise InvalidRequest(**error_members([error], place="query"))
     if source is not None and external_id is not None:
-        found = await repository.member_ids(session, [(source, external_id)])
-        whole = await repository.whole_members(session, found.values())
-        return Page(items=[_member_out(row) for row in whole.values()])
+        found = await operations.find_member(session, source, external_id)
+        return Page(items=[_member_out(row) for row in found])
     after = None if cursor is None else decode_cursor(cursor, MemberPosition).member_id
-    rows = await repository.members_page(session, after=after, limit=limit + 1)
+    rows = await operations.read_members(session, after=after, limit=limit + 1)
     page, next_cursor = cut(rows, limit, lambda row: MemberPosition(row["member_id"]))
     return Page(items=[_member_out(row) for row in page], next_cursor=next_cursor)
 
@@ -80,7 +78,7 @@ async def read_members(
 @router.get("/members/{member_id}", tags=["members"], responses=problem_responses(MemberNotFound))
 async def read_member(member_id: UUID, session: Transaction, caller: Reader) -> MemberOut:
     """Read one member with everything that is known."""
-    return _member_out(await _whole(session, member_id))
+    return _member_out(await operations.read_member(session, member_id))
 
 
 @router.patch("/members/{member_id}", tags=["members"], responses=problem_responses(MemberNotFound))
@@ -90,7 +88,7 @@ async def change_profile(
     """Change what is known about a member; null takes a value away."""
     attributes = patch.model_dump(exclude_unset=True)
     _raise_refusals(await operations.change_profile(session, [(member_id, attributes, utc_now())]))
-    return _member_out(await _whole(session, member_id))
+    return _member_out(await operations.read_member(session, member_id))
 
 
 @router.put(
@@ -102,7 +100,7 @@ async def tag_member(
     """Give a member tags, beside those it has."""
     tagging = Tagging(member_id, body.tags, body.source or caller.key_id, body.expires_in_seconds)
     _raise_refusals(await operations.tag_members(session, [tagging]))
-    return _tags_out(await _whole(session, member_id))
+    return _tags_out(await operations.read_member(session, member_id))
 
 
 @router.delete("/members/{member_id}/tags", tags=["members"], responses=problem_responses(MemberNotFound))
@@ -115,7 +113,7 @@ async def untag_member(
 ) -> TagsOut:
     """Take tags from a member; those that it does not have do not matter."""
     _raise_refusals(await operations.untag_members(session, [Tagging(member_id, tag, caller.key_id)]))
-    return _tags_out(await _whole(session, member_id))
+    return _tags_out(await operations.read_member(session, member_id))
 
 
 @router.post(
@@ -125,7 +123,10 @@ async def untag_member(
     response_model=ConsentResult,
     openapi_extra=batch_body(ConsentIn),
     responses={
-        200: {"description": "Nothing changed; or several items, with one entry in `results` per item."},
+        200: {
+            "description": "What holds did not change; or the answer to several items.",
+            "model": ConsentResult | BatchAnswer,
+        },
         **problem_responses(
             MemberNotFound, InvalidRequest, MalformedJson, PayloadTooLarge, UnsupportedMediaType
         ),
@@ -164,13 +165,6 @@ def _consent_recorded(recorded: ConsentRecorded) -> dict[str, Any]:
         "purpose": statement.purpose,
         "granted": recorded.granted,
     }
-
-
-async def _whole(session: AsyncSession, member_id: UUID) -> RowMapping:
-    found = await repository.whole_members(session, [member_id])
-    if member_id not in found:
-        raise MemberNotFound
-    return found[member_id]
 
 
 def _raise_refusals(results: list[Refusal | None]) -> None:

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends
 
 from services.members import operations
 from services.members.domain import Ladder, Level
-from services.members.repository import program as repository
 from services.members.schemas import SummaryOut, TiersIn, TiersOut, TiersReplaced
 from services.members.settings import settings
 from shared.auth import Caller, require
@@ -24,7 +23,7 @@ Admin = Annotated[Caller, Depends(require("members:admin"))]
 @router.get("/tiers", tags=["program"])
 async def read_tiers(session: Transaction, caller: Reader) -> TiersOut:
     """Read the tier table that holds now."""
-    return TiersOut.model_validate(_tiers(await repository.ladder(session)))
+    return TiersOut.model_validate(_tiers(await operations.read_tiers(session)))
 
 
 @router.put("/tiers", tags=["program"])

@@ -5,6 +5,15 @@ their order, and leaves the commit to the edge.
 from services.members.operations.consents import ConsentRecorded, record_consents
 from services.members.operations.intake import OrderTaken, take_orders
 from services.members.operations.people import change_profile
+from services.members.operations.reading import (
+    find_member,
+    read_member,
+    read_members,
+    read_order,
+    read_orders_of_member,
+    read_refunds,
+    read_tiers,
+)
 from services.members.operations.returns import (
     CancellationTaken,
     RefundTaken,
@@ -12,9 +21,9 @@ from services.members.operations.returns import (
     take_cancellations,
     take_refunds,
 )
-from services.members.operations.summary import Summary, summarise
+from services.members.operations.summary import Summary, fold_tallies, summarise
 from services.members.operations.tags import Tagging, drop_expired_tags, tag_members, untag_members
-from services.members.operations.tiers import rejudge_members, replace_tiers
+from services.members.operations.tiers import count_members_to_judge, rejudge_members, replace_tiers
 
 __all__ = [
     "CancellationTaken",
@@ -25,7 +34,16 @@ __all__ = [
     "Tagging",
     "apply_parked",
     "change_profile",
+    "count_members_to_judge",
     "drop_expired_tags",
+    "find_member",
+    "fold_tallies",
+    "read_member",
+    "read_members",
+    "read_order",
+    "read_orders_of_member",
+    "read_refunds",
+    "read_tiers",
     "record_consents",
     "rejudge_members",
     "replace_tiers",

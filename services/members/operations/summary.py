@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.repository import program
 
-__all__ = ["Summary", "summarise"]
+__all__ = ["Summary", "fold_tallies", "summarise"]
 
 STATES = ("placed", "paid", "refunded", "cancelled")
 
@@ -50,3 +50,8 @@ async def summarise(session: AsyncSession) -> Summary:
         parked_refunds=figures.get("parked_refunds", 0),
         parked_cancellations=figures.get("parked_cancellations", 0),
     )
+
+
+async def fold_tallies(session: AsyncSession, *, limit: int) -> int:
+    """Add up to `limit` rows of the figures up to one row per figure; return how many fewer there are."""
+    return await program.fold_tallies(session, limit=limit)

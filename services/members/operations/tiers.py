@@ -10,7 +10,7 @@ from services.members.repository import program
 from services.members.settings import settings
 from shared.clock import utc_now
 
-__all__ = ["rejudge_members", "replace_tiers"]
+__all__ = ["count_members_to_judge", "rejudge_members", "replace_tiers"]
 
 
 async def replace_tiers(session: AsyncSession, levels: Sequence[Level]) -> tuple[Ladder, int, int]:
@@ -38,3 +38,8 @@ async def rejudge_members(session: AsyncSession, *, limit: int) -> int:
         changes.judge(member, now, "tier_table")
     await changes.save()
     return len(ids)
+
+
+async def count_members_to_judge(session: AsyncSession) -> int:
+    """Return how many members a new tier table has not reached yet."""
+    return await program.count_members_to_judge(session)

@@ -11,6 +11,7 @@ from services.members.schemas.people import (
 )
 from services.members.schemas.program import SummaryOut, TierIn, TiersIn, TiersOut, TiersReplaced
 from services.members.schemas.results import (
+    BatchAnswer,
     CancellationResult,
     ConsentResult,
     OrderOut,
@@ -21,6 +22,7 @@ from services.members.schemas.results import (
 
 __all__ = [
     "Batch",
+    "BatchAnswer",
     "CancellationIn",
     "CancellationResult",
     "ConsentIn",

@@ -6,10 +6,30 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-__all__ = ["CancellationResult", "ConsentResult", "OrderOut", "OrderResult", "RefundOut", "RefundResult"]
+__all__ = [
+    "BatchAnswer",
+    "CancellationResult",
+    "ConsentResult",
+    "OrderOut",
+    "OrderResult",
+    "RefundOut",
+    "RefundResult",
+]
 
 OrderState = Literal["placed", "paid", "refunded", "cancelled"]
 Status = Literal["accepted", "unchanged"]
+
+
+class BatchAnswer(BaseModel):
+    """What became of several items: `results` has one entry per item, in their order.
+
+    An entry is what the item alone would have been answered, or `{"status": "refused", "problem": …}`.
+    """
+
+    accepted: int
+    unchanged: int
+    refused: int
+    results: list[dict[str, Any]]
 
 
 class OrderResult(BaseModel):
