@@ -31,6 +31,8 @@ R = TypeVar("R")
 
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 REPLAYED = {"Idempotency-Replayed": "true"}
+# All that FastAPI reads as true: a route that believes in a dry run must get one.
+TRUE_WORDS = frozenset({"1", "on", "t", "true", "y", "yes"})
 
 DryRun = Annotated[
     bool, Query(description="Decide and answer as usual, then roll everything back: nothing changes.")
@@ -62,16 +64,21 @@ class _RollBack(Exception):
 
 
 def _wants_dry_run(request: Request) -> bool:
-    return request.query_params.get("dry_run", "").lower() in ("1", "true", "yes", "on")
+    return request.query_params.get("dry_run", "").lower() in TRUE_WORDS
+
+
+def _key_of(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is None or (1 <= len(key) <= idempotency.MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
+        return key
+    raise InvalidIdempotencyKey
 
 
 async def _claim_of(request: Request) -> Claim | None:
-    """Return the idempotency claim of a request, or None if it has no key."""
-    key = request.headers.get("idempotency-key")
-    if key is None:
+    """Return the idempotency claim of a request, or None if it has no key or is a dry run."""
+    key = _key_of(request)
+    if key is None or _wants_dry_run(request):
         return None
-    if not (1 <= len(key) <= idempotency.MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
-        raise InvalidIdempotencyKey
     caller = await platform(request).authenticate(request)
     return idempotency.claim_of(
         caller=caller.key_id,
@@ -108,7 +115,7 @@ class TransactionalRoute(APIRoute):
 async def _commit(
     request: Request, database: Database, answer: Callable[[Request], Coroutine[Any, Any, Response]]
 ) -> Response:
-    claim = None if _wants_dry_run(request) else await _claim_of(request)
+    claim = await _claim_of(request)
     response: Response | None = None
     try:
         async with database.transaction() as session:
@@ -196,10 +203,11 @@ class Desk(Generic[C, R]):
 
     async def answer(self, request: Request, command: C) -> Response:
         """Run one command in the next batch and return its answer; raise its refusal."""
+        claim = await _claim_of(request)
         if _wants_dry_run(request):
             return await self._rehearse(command)
         assert self._group is not None
-        return await self._group.submit(_Submission(command, await _claim_of(request)))
+        return await self._group.submit(_Submission(command, claim))
 
     async def _rehearse(self, command: C) -> Response:
         assert self._database is not None

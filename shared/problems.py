@@ -376,6 +376,14 @@ def problem_responses(*refusals: type[Refusal]) -> dict[int | str, dict[str, Any
     return responses
 
 
+def document_refusals(responses: dict[str, Any], *refusals: type[Refusal]) -> None:
+    """Adds refusals to the `responses` of an operation in an OpenAPI document, beside those it states."""
+    for status, entry in problem_responses(*dict.fromkeys(refusals)).items():
+        known = responses.setdefault(str(status), entry)
+        examples = known.get("content", {}).get(PROBLEM_MEDIA_TYPE, {}).get("examples", {})
+        examples.update(entry["content"][PROBLEM_MEDIA_TYPE]["examples"])
+
+
 def _document_problems(schema: dict[str, Any]) -> None:
     """Adds to an OpenAPI document the refusals that come from around the routes."""
     schemas = schema.setdefault("components", {}).setdefault("schemas", {})
@@ -391,9 +399,6 @@ def _document_problems(schema: dict[str, Any]) -> None:
                 refusals += [MalformedJson, InvalidRequest, PayloadTooLarge]
             if "security" in operation:
                 refusals += [Unauthenticated, Forbidden, Unavailable]
-            for status, entry in problem_responses(*dict.fromkeys(refusals)).items():
-                known = responses.setdefault(str(status), entry)
-                examples = known.get("content", {}).get(PROBLEM_MEDIA_TYPE, {}).get("examples", {})
-                examples.update(entry["content"][PROBLEM_MEDIA_TYPE]["examples"])
+            document_refusals(responses, *refusals)
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)

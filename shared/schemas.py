@@ -5,7 +5,7 @@ integers beyond PostgreSQL's bigint, NaN, and text with NUL characters or lone s
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
@@ -28,10 +28,12 @@ from shared.problems import InvalidItem, error_members
 __all__ = [
     "MAX_BIGINT",
     "CurrencyCode",
+    "Day",
     "ExternalId",
     "Instant",
     "JsonObject",
     "MinorUnits",
+    "Moment",
     "OrRefusal",
     "Points",
     "ShortText",
@@ -111,6 +113,13 @@ def _written_out(value: Any) -> Any:
     raise ValueError("is not an RFC 3339 date and time")
 
 
+def _day_written_out(value: Any) -> Any:
+    # For the same reason: "0" would be read as 1 January 1970.
+    if isinstance(value, date) or (isinstance(value, str) and value[4:5] == "-"):
+        return value
+    raise ValueError("is not a date as YYYY-MM-DD")
+
+
 def _plausible(instant: datetime) -> datetime:
     # Compared before it is converted: the conversion overflows at either end of the calendar.
     if instant < EARLIEST:
@@ -158,6 +167,12 @@ Instant = Annotated[
     AfterValidator(_plausible),
     Field(description="RFC 3339 with an offset, 1970 to a day from now.", examples=["2026-03-01T12:00:00Z"]),
 ]
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_written_out),
+    Field(description="RFC 3339 with an offset; it may lie ahead.", examples=["2026-12-01T00:00:00Z"]),
+]
+Day = Annotated[date, BeforeValidator(_day_written_out), Field(examples=["2026-03-01"])]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_holdable)]
 
 

@@ -20,7 +20,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared import logs, metrics, migrations, problems, tracing
+from shared import logs, metrics, migrations, openapi, problems, tracing
 from shared.auth import Authenticator
 from shared.backoff import Backoff
 from shared.bus import Bus, BusUnavailable, connect
@@ -71,6 +71,7 @@ class Service:
             separate_input_output_schemas=False,
         )
         problems.install(app, is_outage=is_outage)
+        openapi.install(app)
         app.include_router(health_router())
         if chosen.role in ("api", "all"):
             for router in self.routers:

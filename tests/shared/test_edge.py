@@ -157,11 +157,12 @@ async def test_a_refusal_does_not_use_up_its_key(
 
 
 @BOTH
+@pytest.mark.parametrize("word", ["true", "True", "1", "on", "yes", "t", "y"])
 async def test_a_dry_run_answers_as_usual_and_changes_nothing(
-    client: httpx.AsyncClient, platform_database: Database, path: str
+    client: httpx.AsyncClient, platform_database: Database, path: str, word: str
 ) -> None:
     headers = {"Idempotency-Key": "k1"}
-    dry = await client.post(path, params={"dry_run": "true"}, json=ENTRY, headers=headers)
+    dry = await client.post(path, params={"dry_run": word}, json=ENTRY, headers=headers)
     assert (dry.status_code, dry.json(), dry.headers["dry-run"]) == (201, {"written": 1}, "true")
     assert await journal(platform_database) == []
     assert (await client.post(path, json=ENTRY, headers=headers)).status_code == 201
@@ -170,8 +171,11 @@ async def test_a_dry_run_answers_as_usual_and_changes_nothing(
 @BOTH
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
 async def test_an_impossible_key_is_refused(client: httpx.AsyncClient, path: str, key: str) -> None:
-    answer = await client.post(path, json=ENTRY, headers={"Idempotency-Key": key})
-    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_idempotency_key")
+    for dry_run in ("false", "true"):
+        answer = await client.post(
+            path, params={"dry_run": dry_run}, json=ENTRY, headers={"Idempotency-Key": key}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_idempotency_key")
 
 
 async def test_neighbours_in_a_group_keep_their_own_answers(
