@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 __all__ = ["ConsentState", "Statement", "heard"]
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """What a member said about being written to. `source` is where, `actor` who wrote it down."""
 
     member_id: UUID

@@ -5,8 +5,7 @@ Whoever waits for a later kind holds only earlier ones, so batches queue up and 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -39,8 +38,7 @@ from shared.problems import Refusal
 __all__ = ["OrderTaken", "take_orders"]
 
 
-@dataclass(frozen=True, slots=True)
-class OrderTaken:
+class OrderTaken(NamedTuple):
     """What became of a stated order; `changed` is false if it was known already."""
 
     order: KnownOrder
@@ -213,7 +211,8 @@ class _Batch:
 
     async def take_in_people(self) -> None:
         """Take over what accepted orders say about their customers."""
-        statements: list[Statement] = []
+        # A dictionary, because most orders of a customer repeat what the one before said.
+        statements: dict[tuple[object, ...], Statement] = {}
         points: dict[UUID, list[ContactPoint]] = {}
         for index in [*self.placing, *self.paying]:
             stated = self.orders[index]
@@ -222,20 +221,25 @@ class _Batch:
                 state_attributes(self.changes.members[member_id], stated.attributes, stated.placed_at)
             if stated.contact_points:
                 points.setdefault(member_id, []).extend(stated.contact_points)
-                statements += self._statements(member_id, stated)
+                self._hear(member_id, stated, statements)
         added = await people.add_contact_points(
             self.session, points, limit=settings().contact_points_per_member
         )
         for member_id in added:
             self.changes.members[member_id].has_new_profile = True
-        await hear_statements(self.changes, statements)
+        await hear_statements(self.changes, list(statements.values()))
 
-    def _statements(self, member_id: UUID, stated: IncomingOrder) -> list[Statement]:
-        return [
-            Statement(member_id, point.channel, purpose, granted, said_at, wording, "order", self.actor)
-            for point in stated.contact_points
-            for purpose, granted, wording, said_at in point.consents
-        ]
+    def _hear(
+        self, member_id: UUID, stated: IncomingOrder, statements: dict[tuple[object, ...], Statement]
+    ) -> None:
+        for point in stated.contact_points:
+            for consent in point.consents:
+                said = (member_id, point.channel, consent)
+                if said not in statements:
+                    purpose, granted, wording, said_at = consent
+                    statements[said] = Statement(
+                        member_id, point.channel, purpose, granted, said_at, wording, "order", self.actor
+                    )
 
     def results(self) -> list[OrderTaken | Refusal]:
         """Return one result per order, in their order."""

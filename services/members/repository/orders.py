@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.members.domain import IncomingOrder, KnownOrder, OrderKey
+from services.members.domain import IncomingOrder, KnownOrder, Line, OrderKey
 from shared.database import copy_rows
 
 __all__ = [
@@ -58,19 +58,8 @@ INSERT_ORDERS = text(
     """
 )
 
-LINE_COLUMNS = (
-    "order_id",
-    "line_no",
-    "sku",
-    "product_id",
-    "title",
-    "category",
-    "quantity",
-    "unit_price_minor",
-    "discount_minor",
-    "tax_minor",
-    "unit_cost_minor",
-)
+# The fields of a line are named like the columns.
+LINE_COLUMNS = ("order_id", *Line._fields)
 
 PAY = text(
     """
@@ -208,11 +197,7 @@ async def insert_orders(
 async def insert_lines(session: AsyncSession, orders: Sequence[tuple[KnownOrder, IncomingOrder]]) -> None:
     """Write the lines of orders that this transaction wrote."""
     if orders:
-        rows = [
-            (known.id, *(getattr(line, column) for column in LINE_COLUMNS[1:]))
-            for known, stated in orders
-            for line in stated.lines
-        ]
+        rows = [(known.id, *line) for known, stated in orders for line in stated.lines]
         await copy_rows(session, "order_lines", LINE_COLUMNS, rows)
 
 

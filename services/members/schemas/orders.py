@@ -220,7 +220,8 @@ class OrderIn(StrictModel):
             "currency": self.currency,
             "placed_at": self.placed_at,
             "lines": [
-                {name: value for name in Line.__slots__ if (value := getattr(line, name))} for line in lines
+                {name: value for name, value in zip(Line._fields, line, strict=True) if value}
+                for line in lines
             ],
             "shipping": self.shipping_minor,
             "discount": self.discount_minor,
