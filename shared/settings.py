@@ -184,7 +184,11 @@ class ServiceSettings(BaseSettings):
         description="Most records in one consumer transaction; larger ones hold their locks for longer.",
     )
     consumer_wait_seconds: float = Field(
-        0.05, ge=0, le=5, description="Wait for a batch to fill; the price in latency for fewer transactions."
+        0.5,
+        ge=0,
+        le=5,
+        description="Longest wait for records; they are taken as soon as any are there, so this only paces an "
+        "idle consumer and bounds how late it notices that it should stop.",
     )
     consumer_backoff_max_seconds: float = Field(
         5.0,
