@@ -6,11 +6,11 @@ to FILE: when, to whom, with which Message-ID and subject.
 
 import asyncio
 import contextlib
-import email.parser
-import email.policy
+import importlib.util
+import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,15 @@ from aiosmtpd.smtp import SMTP
 
 from cli.embedded.ports import LOOPBACK
 
-__all__ = ["Delivery", "deliveries"]
+__all__ = ["Delivery", "Sink", "deliveries", "listening"]
 
 MAX_MESSAGE_BYTES = 10 * 1024 * 1024
 # The notes are for looking at; beyond this the older half moves aside once, and what was aside is dropped.
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
-_headers = email.parser.BytesHeaderParser(policy=email.policy.default)
+# Not a mail parser, because that would make the sink slower than the sender it is there to receive from.
+MESSAGE_ID = re.compile(rb"^message-id:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
+SUBJECT = re.compile(rb"^subject:[ \t]*(.*?)\r?$", re.IGNORECASE | re.MULTILINE)
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -55,11 +57,14 @@ class Sink:
         self._path = path
         self._file = path.open("ab", buffering=0)
 
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
     async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:
         """Note each recipient, on disk before the sender is told that the mail was accepted."""
         head, _, _ = envelope.content.partition(b"\r\n\r\n")
-        headers = _headers.parsebytes(head)
-        message_id, subject = str(headers.get("Message-ID", "")), str(headers.get("Subject", ""))
+        message_id, subject = _first(MESSAGE_ID, head), _first(SUBJECT, head)
         notes = [Delivery(to=to, message_id=message_id, subject=subject) for to in envelope.rcpt_tos]
         self._file.write(b"".join(msgspec.json.encode(note) + b"\n" for note in notes))
         if self._file.tell() > MAX_FILE_BYTES:
@@ -69,25 +74,41 @@ class Sink:
         return "250 OK"
 
 
-async def serve(path: Path, port: int) -> None:
-    """Accept mail until SIGTERM or SIGINT."""
-    sink, stopping = Sink(path), asyncio.Event()
+def _first(pattern: re.Pattern[bytes], head: bytes) -> str:
+    found = pattern.search(head)
+    return found[1].decode("utf-8", "replace") if found else ""
+
+
+@contextlib.asynccontextmanager
+async def listening(sink: Sink, port: int) -> AsyncIterator[None]:
+    """Accept mail inside."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
 
     def session() -> SMTP:
-        return SMTP(
-            sink, hostname="localhost", data_size_limit=MAX_MESSAGE_BYTES, enable_SMTPUTF8=True, loop=loop
-        )
+        limit = MAX_MESSAGE_BYTES
+        return SMTP(sink, hostname="localhost", data_size_limit=limit, enable_SMTPUTF8=True, loop=loop)
 
     server = await loop.create_server(session, LOOPBACK, port)
     try:
-        await stopping.wait()
+        yield
     finally:
         server.close()
+        sink.close()
+
+
+async def serve(path: Path, port: int) -> None:
+    """Accept mail until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with listening(Sink(path), port):
+        await stopping.wait()
 
 
 if __name__ == "__main__":
+    if importlib.util.find_spec("uvloop"):
+        import uvloop
+
+        uvloop.install()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2])))

@@ -88,7 +88,7 @@ def _services(home: Home, state: PlatformState) -> Iterator[Finding]:
         advice = {
             "database": "Its database is away: look at PostgreSQL.",
             "migrations": "Its database is of another release: run `regulars migrate`.",
-            "consumer": "Its consumer stopped: most records were refused. `regulars dead-letters list` says why.",
+            "consumer": "It stopped: most records were refused. `regulars dead-letters list` says why.",
             "serving": "It is about to stop.",
         }
         wrong = " ".join(advice.get(name, name) for name in failed)

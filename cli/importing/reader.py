@@ -115,7 +115,7 @@ class RowReader:
                 kept.append(line)
                 yield line
 
-        reader = csv.reader(keeping(), delimiter=self._layout.delimiter)
+        reader = csv.reader(keeping(), delimiter=self._layout.delimiter, strict=True)
         csv.field_size_limit(MAX_ROW_CHARACTERS)
         number, read_to = 0, 0
         while True:

@@ -1,0 +1,199 @@
+"""Importing into the real members service: what goes in, what does not, and going on after a kill."""
+
+import asyncio
+import contextlib
+import csv
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from cli.embedded.ports import LOOPBACK, free_port
+from cli.importing import ImportAborted, ImportPlan, MappingError, Outcome, import_orders, load_mapping
+from services.members.app import service
+from services.members.settings import MembersSettings
+from shared.database import Database
+from shared.settings import DEVELOPMENT_KEY
+from shared.testing import eventually
+
+HEADER = "order_id,customer_id,currency,placed_at,paid_at,sku,quantity,unit_price,email"
+GOOD = "{n},kim,USD,2026-03-01T12:00:00Z,2026-03-01T12:01:00Z,MUG,2,19.99,kim@example.test"
+
+BAD = {
+    "unreadable_row": {
+        "text for a number": "b1,kim,USD,2026-03-01T12:00:00Z,,MUG,two,19.99,",
+        "an unknown currency": "b2,kim,XXZ,2026-03-01T12:00:00Z,,MUG,1,19.99,",
+        "no date": "b3,kim,USD,someday,,MUG,1,19.99,",
+        "a missing column": "b4,kim,USD,2026-03-01T12:00:00Z,,MUG,1",
+        "an empty customer": "b5,,USD,2026-03-01T12:00:00Z,,MUG,1,19.99,",
+        "an amount beyond 64 bits": "b6,kim,USD,2026-03-01T12:00:00Z,,MUG,1,99999999999999999999,",
+        "an open quotation mark": 'b9,kim,USD,2026-03-01T12:00:00Z,,"MUG" and more",1,1,',
+    },
+    "invalid_item": {
+        "a negative price": "c1,kim,USD,2026-03-01T12:00:00Z,,MUG,1,-5.00,",
+        "no pieces": "c2,kim,USD,2026-03-01T12:00:00Z,,MUG,0,5.00,",
+        "the far future": "c3,kim,USD,2999-03-01T12:00:00Z,,MUG,1,5.00,",
+        "no address": "c4,kim,USD,2026-03-01T12:00:00Z,,MUG,1,5.00,nobody",
+    },
+    "order_conflict": {"other content under a known id": "0,kim,USD,2026-03-01T12:00:00Z,,MUG,9,19.99,"},
+}
+
+
+@contextlib.asynccontextmanager
+async def serving(database: Database, port: int) -> AsyncIterator[None]:
+    """Run members' API on a port."""
+    settings = MembersSettings.model_validate({"database_url": database.url, "role": "api", "port": port})
+    server = uvicorn.Server(
+        uvicorn.Config(service.application(settings), host=LOOPBACK, port=port, log_config=None)
+    )
+    # Signals belong to the test runner.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]  # no other way to say so
+    task = asyncio.create_task(server.serve())
+    try:
+        await eventually(lambda: server.started or task.done())
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+async def members(members_database: Database) -> AsyncIterator[str]:
+    """The address of a members service with an empty database."""
+    port = free_port()
+    async with serving(members_database, port):
+        yield f"http://{LOOPBACK}:{port}"
+
+
+def plan_for(url: str, folder: Path, lines: list[str]) -> ImportPlan:
+    file = folder / "orders.csv"
+    file.write_text("\n".join([HEADER, *lines]) + "\n")
+    return ImportPlan(
+        file=file,
+        mapping=load_mapping("generic"),
+        url=url,
+        key=DEVELOPMENT_KEY,
+        rejects=folder / "orders.csv.rejects.csv",
+        patience_seconds=30,
+    )
+
+
+def good(count: int) -> list[str]:
+    return [GOOD.format(n=n) for n in range(count)]
+
+
+def rejected(plan: ImportPlan) -> list[dict[str, str]]:
+    if not plan.rejects.exists():
+        return []
+    with plan.rejects.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+async def orders_known(url: str) -> int:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {DEVELOPMENT_KEY}"}) as client:
+        answer = await client.get(f"{url}/v1/summary")
+    return int(answer.json()["orders"]["total"])
+
+
+async def test_good_rows_go_in_and_each_bad_one_comes_back_with_its_reason(
+    members: str, tmp_path: Path
+) -> None:
+    bad = [(code, row) for code, rows in BAD.items() for row in rows.values()]
+    lines = [*good(30), *(row for _, row in bad), GOOD.format(n="last")]
+    plan = plan_for(members, tmp_path, lines)
+    outcome = await import_orders(replace(plan, batch_rows=10))
+    assert (outcome.accepted, outcome.rejected, outcome.rows) == (31, len(bad), len(lines))
+    assert await orders_known(members) == 31
+    found = rejected(plan)
+    assert [(reject["code"], reject["row"]) for reject in found] == bad
+    # The header is line 1.
+    assert [int(reject["line"]) for reject in found] == list(range(32, 32 + len(bad)))
+    assert all(reject["reason"] for reject in found)
+    assert not plan.journal.exists()
+
+
+async def test_importing_again_changes_nothing(members: str, tmp_path: Path) -> None:
+    plan = plan_for(members, tmp_path, good(25))
+    await import_orders(plan)
+    again = await import_orders(plan)
+    assert (again.accepted, again.unchanged, again.rejected) == (0, 25, 0)
+
+
+class Killed(Exception):
+    """The import ended in the middle."""
+
+
+async def test_an_import_that_was_cut_off_goes_on_where_it_was(members: str, tmp_path: Path) -> None:
+    lines = [*good(12), next(iter(BAD["invalid_item"].values())), *(GOOD.format(n=n) for n in range(12, 60))]
+    plan = replace(plan_for(members, tmp_path, lines), batch_rows=10, in_flight=1)
+    batches = 0
+
+    def cut_off(rows: int) -> None:
+        nonlocal batches
+        batches += 1
+        if batches == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        await import_orders(plan, advance=cut_off)
+    resumed: Outcome = await import_orders(replace(plan, resume=True))
+    assert resumed.skipped == 30
+    assert (resumed.rows, resumed.accepted, resumed.unchanged, resumed.rejected) == (61, 60, 0, 1)
+    assert len(rejected(plan)) == 1
+    assert await orders_known(members) == 60
+
+
+async def test_a_file_that_changed_meanwhile_is_not_gone_on_with(members: str, tmp_path: Path) -> None:
+    plan = replace(plan_for(members, tmp_path, good(30)), batch_rows=10, in_flight=1)
+
+    def cut_off(rows: int) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        await import_orders(plan, advance=cut_off)
+    plan.file.write_text(plan.file.read_text() + GOOD.format(n="new") + "\n")
+    with pytest.raises(ImportAborted, match="has changed"):
+        await import_orders(replace(plan, resume=True))
+
+
+async def test_an_outage_is_waited_out(members_database: Database, tmp_path: Path) -> None:
+    port = free_port()
+    plan = plan_for(f"http://{LOOPBACK}:{port}", tmp_path, good(20))
+    waited = asyncio.Event()
+    running = asyncio.create_task(import_orders(plan, waiting=lambda reason: waited.set()))
+    await waited.wait()
+    async with serving(members_database, port):
+        assert (await running).accepted == 20
+
+
+async def test_an_outage_that_does_not_end_is_said(tmp_path: Path) -> None:
+    plan = plan_for(f"http://{LOOPBACK}:{free_port()}", tmp_path, good(1))
+    with pytest.raises(ImportAborted, match="members did not take the batch"):
+        await import_orders(replace(plan, patience_seconds=0))
+
+
+async def test_a_wrong_key_is_said_at_once(members: str, tmp_path: Path) -> None:
+    plan = replace(plan_for(members, tmp_path, good(1)), key="rk_wrong")
+    with pytest.raises(ImportAborted, match="401, unauthenticated"):
+        await import_orders(plan)
+
+
+async def test_a_file_of_which_nothing_can_be_read_is_refused_whole(members: str, tmp_path: Path) -> None:
+    plan = plan_for(members, tmp_path, [GOOD.format(n=n).replace("19.99", "19,99") for n in range(20)])
+    with pytest.raises(MappingError, match="Not one of the first 20 rows"):
+        await import_orders(plan)
+
+
+async def test_documents_need_no_mapping(members: str, tmp_path: Path) -> None:
+    document = (
+        '{"source":"s","shop_id":"1","external_order_id":"%s","external_customer_id":"kim","currency":"USD",'
+        '"placed_at":"2026-03-01T12:00:00Z","lines":[{"sku":"MUG","quantity":1,"unit_price_minor":%s}]}'
+    )
+    plan = plan_for(members, tmp_path, [])
+    plan.file.write_text("\n".join([document % (1, 5), document % (2, -5), "{", document % (3, 0)]))
+    outcome = await import_orders(replace(plan, mapping=plan.mapping.for_documents()))
+    assert (outcome.accepted, outcome.rejected) == (2, 2)
+    assert [reject["code"] for reject in rejected(plan)] == ["invalid_item", "unreadable_row"]
