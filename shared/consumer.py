@@ -58,12 +58,19 @@ class Handlers:
 
     def __init__(self) -> None:
         self.by_type: dict[str, Handler] = {}
+        self._conditions: dict[str, Callable[[Any], bool]] = {}
         self._on_duplicates: Handler | None = None
         self._unwanted: Callable[[AsyncSession], Awaitable[Collection[str]]] | None = None
         self._topics: dict[str, None] = {}
 
-    def on(self, *event_types: type[E]) -> Callable[[Callable[..., Awaitable[None]]], Handler]:
-        """Register a handler `(session, envelopes)` for events; an event type has one handler per service."""
+    def on(
+        self, *event_types: type[E], when: Callable[[E], bool] | None = None
+    ) -> Callable[[Callable[..., Awaitable[None]]], Handler]:
+        """Register a handler `(session, envelopes)` for events; an event type has one handler per service.
+
+        Events for which `when` is false are passed over as if nobody heard them: they cost no transaction.
+        It must be a fact of the event alone, so that every delivery is judged alike.
+        """
 
         def register(handler: Callable[..., Awaitable[None]]) -> Handler:
             for event_type in event_types:
@@ -71,9 +78,18 @@ class Handlers:
                     raise TypeError(f"{event_type.type} already has a handler")
                 self.by_type[event_type.type] = handler
                 self._topics[event_type.topic] = None
+                if when is not None:
+                    self._conditions[event_type.type] = when
             return handler
 
         return register
+
+    def wants(self, event: Event) -> bool:
+        """Say whether a handler hears this event."""
+        if event.type not in self.by_type:
+            return False
+        when = self._conditions.get(event.type)
+        return when is None or when(event)
 
     def on_duplicates(self, handler: Callable[..., Awaitable[None]]) -> Handler:
         """Register the one handler that is told of events which the inbox knew already, to count them.
@@ -254,7 +270,7 @@ class Consumer:
                 yield Arrival(record, None, problem)
                 continue
             # A null value reads as the topic's tombstone, whatever its headers say.
-            if envelope.data.type in self._handlers.by_type:
+            if self._handlers.wants(envelope.data):
                 yield Arrival(record, envelope)
 
     def _hears(self, topic: str, event_type: bytes) -> bool:

@@ -187,8 +187,8 @@ class ServiceSettings(BaseSettings):
         0.5,
         ge=0,
         le=5,
-        description="Longest wait for records; they are taken as soon as any are there, so this only paces an "
-        "idle consumer and bounds how late it notices that it should stop.",
+        description="Longest wait for records; they are taken as soon as any are there, so this only paces "
+        "an idle consumer and bounds how late it notices that it should stop.",
     )
     consumer_backoff_max_seconds: float = Field(
         5.0,

@@ -13,7 +13,7 @@ from shared.ids import derived_id
 handlers = Handlers()
 
 
-@handlers.on(OrderPaid)
+@handlers.on(OrderPaid, when=lambda order: order.participation is not None)
 async def on_order_paid(session: AsyncSession, events: Sequence[Envelope[OrderPaid]]) -> None:
     """Decide the payments of orders that have a seat; all others are none of our business."""
     payments = [
@@ -21,8 +21,7 @@ async def on_order_paid(session: AsyncSession, events: Sequence[Envelope[OrderPa
         for event in events
         if event.data.participation is not None
     ]
-    if payments:
-        await operations.settle(session, payments)
+    await operations.settle(session, payments)
 
 
 def _payment(order: OrderPaid, seat: Participation) -> Payment:
@@ -50,7 +49,9 @@ def _payment(order: OrderPaid, seat: Participation) -> Payment:
     )
 
 
-@handlers.on(OrderRefunded)
+@handlers.on(
+    OrderRefunded, when=lambda order: order.participation is not None or order.refund_key is not None
+)
 async def on_order_refunded(session: AsyncSession, events: Sequence[Envelope[OrderRefunded]]) -> None:
     """Take in refunds of orders that have a seat, or that answer a request of ours."""
     refunds = [
@@ -63,10 +64,8 @@ async def on_order_refunded(session: AsyncSession, events: Sequence[Envelope[Ord
             refunded_at=event.data.refunded_at,
         )
         for event in events
-        if event.data.participation is not None or event.data.refund_key is not None
     ]
-    if refunds:
-        await operations.answer(session, refunds)
+    await operations.answer(session, refunds)
 
 
 @handlers.on(RewardGranted)

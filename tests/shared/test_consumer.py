@@ -206,3 +206,20 @@ async def test_records_that_nobody_here_hears_are_passed_over(
         [topic.record(entered(1)), topic.record(left(1)), topic.record(entered(2), event_id=new_id())]
     )
     assert [entry for _, entry in await journal(platform_database)] == ["left"]
+
+
+async def test_events_that_fail_a_handlers_condition_cost_no_claim(
+    platform_database: Database, platform_bus: Bus
+) -> None:
+    handlers = Handlers()
+
+    @handlers.on(SegmentEntered, when=lambda event: event.segment_id != POISON)
+    async def on_entered(session: AsyncSession, events: Sequence[Envelope[SegmentEntered]]) -> None:
+        await write(session, [(event.key, "wanted") for event in events])
+
+    topic = Topicful()
+    records = [topic.record(entered(n, 666 if n % 2 else 0)) for n in range(10)]
+    await consumer(platform_database, platform_bus, handlers).apply(records)
+    assert len(await journal(platform_database)) == 5
+    async with platform_database.reading() as session:
+        assert await session.scalar(text("SELECT count(*) FROM inbox")) == 5
