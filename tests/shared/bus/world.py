@@ -11,6 +11,7 @@ from cli.embedded.postgres import EmbeddedPostgres
 from shared.bus import Bus, Outgoing, Record, Subscription
 from shared.bus.kafka import KafkaBus
 from shared.bus.postgres import PostgresBus
+from shared.testing import eventually
 
 # Long enough for a machine under load; nothing waits for it to pass.
 DEADLINE_SECONDS = 60.0
@@ -94,9 +95,7 @@ async def read(subscription: Subscription, count: int, max_records: int = 100) -
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait for a condition that needs asking, with the suite's deadline."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await condition():  # noqa: ASYNC110 - a server is asked; it sets no event of ours
-            await asyncio.sleep(0.02)
+    await eventually(condition, DEADLINE_SECONDS)
 
 
 async def settle(*subscriptions: Subscription, partitions: int) -> None:
