@@ -30,15 +30,18 @@ $(STAMPS)/dev: requirements-dev.lock | $(BIN)/uv
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements-dev.lock
 	@touch $@
 
+# Kafka's jars and JVM are for development, so they come only when they are asked for.
+PLATFORM := $(STAMPS)/$(if $(findstring kafka,$(ARGS)),dev,demo)
+
 .PHONY: install
 install: $(STAMPS)/dev  ## Install everything that development needs
 
 .PHONY: demo
-demo: $(STAMPS)/demo  ## Watch 69,659 real orders become members, points, tiers, messages and a report
+demo: $(PLATFORM)  ## Watch 69,659 real orders become members, points, tiers, messages and a report
 	@$(BIN)/python -m cli demo $(ARGS)
 
 .PHONY: run
-run: $(STAMPS)/demo  ## Start the platform and keep it serving until Ctrl-C
+run: $(PLATFORM)  ## Start the platform and keep it serving until Ctrl-C
 	@$(BIN)/python -m cli up $(ARGS)
 
 .PHONY: test
