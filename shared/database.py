@@ -6,7 +6,7 @@ repositories only ever receive the session.
 
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -115,8 +115,9 @@ class Database:
         try:
             yield connection
         finally:
-            # A graceful close would wait for a server that may be gone.
-            connection.terminate()
+            # A server that is gone never says goodbye, so the wait for it has an end.
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.close(timeout=1.0)
 
     async def ping(self) -> bool:
         """Say whether the database answers a query."""

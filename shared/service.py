@@ -275,7 +275,7 @@ def _calm_garbage_collector() -> None:
     """Keep the collector from walking over what stays, and from walking at every hundredth order.
 
     A batch of a thousand orders makes some ten thousand objects, all freed by their counts; with the default
-    thresholds the search for cycles among them took 40 % of the intake's processor time.
+    thresholds the search for cycles among them took about a third of the intake's processor time.
     """
     gc.collect()
     gc.freeze()
