@@ -70,12 +70,12 @@ def topics(home: HomeOption = None, as_json: JsonOption = False) -> None:
         print(json.dumps(rows))
         return
     table = Table()
-    for heading in ("topic", "carries", "partitions", "kept", "records"):
-        table.add_column(heading)
+    for heading, is_text in (("topic", False), ("carries", True), ("kept", False), ("records", False)):
+        table.add_column(heading, no_wrap=not is_text)
     for row in rows:
-        kept = "newest per key" if row["compacted"] else f"{row['kept_days']} days"
+        kept = "per key" if row["compacted"] else f"{row['kept_days']} days"
         count = "?" if row["records"] is None else f"{row['records']:,}"
-        table.add_row(str(row["topic"]), str(row["carries"]), str(row["partitions"]), kept, count)
+        table.add_row(str(row["topic"]), str(row["carries"]), kept, count)
     Console().print(table)
 
 

@@ -15,6 +15,7 @@ from cli.commands.options import BusName, BusOption, HomeOption, JsonOption
 from cli.embedded.kafka import KafkaDidNotStart
 from cli.embedded.postgres import PostgresDidNotStart
 from cli.platform import SERVICES, Platform, PlatformDidNotStart
+from shared.clock import utc_now
 
 __all__ = ["register"]
 
@@ -114,10 +115,10 @@ def _announce(platform: Platform, seconds: float, console: Console, as_json: boo
         return
     out = Console()
     table = Table(title=f"Regulars is serving (started in {seconds:.1f} s)", title_justify="left")
-    for heading in ("service", "address", "documentation", "health"):
+    for heading in ("service", "documentation", "health"):
         table.add_column(heading, no_wrap=True)
     for service, url in platform.urls.items():
-        table.add_row(f"[bold]{service}[/]", url, f"{url}/docs", f"{url}/readyz")
+        table.add_row(f"[bold]{service}[/]", f"{url}/docs", f"{url}/readyz")
     out.print(table)
     out.print(f"report           {platform.urls['analytics']}/report")
     out.print(f"development key  {platform.key}  (from this machine only)")
@@ -133,14 +134,15 @@ def _announce(platform: Platform, seconds: float, console: Console, as_json: boo
 
 def suggestions(platform: Platform) -> list[str]:
     """Shell lines that send a first order and read the balance that it earned."""
+    now = utc_now().replace(microsecond=0)
     order = {
         "source": "shop",
         "shop_id": "main",
         "external_order_id": "1001",
         "external_customer_id": "ada",
         "currency": "USD",
-        "placed_at": "2026-11-01T10:00:00Z",
-        "paid_at": "2026-11-01T10:00:05Z",
+        "placed_at": now.isoformat(),
+        "paid_at": now.isoformat(),
         "lines": [{"sku": "tea", "quantity": 2, "unit_price_minor": 2450}],
     }
     key = f"-H 'Authorization: Bearer {platform.key}'"

@@ -81,9 +81,9 @@ def show(result: DemoResult, console: Console) -> None:
 
 def _results(facts: dict[str, Any]) -> Table:
     carrier = "Apache Kafka" if facts["bus"] == "kafka" else "PostgreSQL"
-    table = Table(title=f"Regulars: what became of the orders (events on {carrier})", title_justify="left")
-    table.add_column("", no_wrap=True)
-    table.add_column("", justify="right", no_wrap=True)
+    table = Table(title=f"Regulars on {carrier}", title_justify="left", show_header=False, min_width=56)
+    table.add_column("what", no_wrap=True, ratio=1)
+    table.add_column("how much", justify="right", no_wrap=True)
     orders, seconds = facts["orders"], facts["seconds"]
     table.add_row("orders taken in", f"{orders:,}")
     table.add_row("members", f"{facts['members']:,}")
@@ -102,7 +102,7 @@ def _results(facts: dict[str, Any]) -> Table:
 
 
 def _reconciliation(result: DemoResult) -> Table:
-    table = Table(title="Reconciliation", title_justify="left")
+    table = Table(title="Reconciliation", title_justify="left", min_width=56)
     table.add_column("")
     table.add_column("figure", no_wrap=True)
     table.add_column("independently", justify="right")
