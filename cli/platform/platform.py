@@ -15,10 +15,10 @@ from typing import IO, Any, Self
 import msgspec
 import psutil
 
-from cli.bytecode import with_bytecode
 from cli.embedded.kafka import EmbeddedKafka
 from cli.embedded.ports import LOOPBACK, free_port, is_free, remembered_port
 from cli.embedded.postgres import EmbeddedPostgres
+from cli.platform.environment import service_environment
 from cli.platform.home import SERVICES, Bus, Home, PlatformState
 from cli.platform.supervision import Program, Supervisor, belonging_to, end
 
@@ -221,7 +221,7 @@ class Platform:
 
     def database_url(self, name: str) -> str:
         """The URL of a service's database, or of `bus`. Raises KeyError before the first start."""
-        url = self.home.database_url(name)
+        url = self.home.secret(f"{name}_database_url")
         if url is None:
             raise KeyError(name)
         return url
@@ -265,44 +265,16 @@ class Platform:
         return [*programs, *(Program(service, f"services.{service}") for service in SERVICES)]
 
     def _environment(self) -> dict[str, str]:
-        """What everything below supervisord is started with; secrets are named as files."""
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            # One service's address in the caller's environment would go before the file that is meant here.
-            if not (name.startswith("REGULARS_") and name.endswith(("DATABASE_URL", "_PORT")))
-        }
-        # The checkout is found whatever directory the command was started in.
-        root = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(filter(None, [root, inherited.get("PYTHONPATH")]))
-        tunable = {
-            "REGULARS_PROFILE": "embedded",
-            # No load balancer has to notice that a service is about to stop.
-            "REGULARS_READINESS_PAUSE_SECONDS": "0",
-            "REGULARS_DRAIN_SECONDS": "5",
-            "REGULARS_CAMPAIGNS_PUBLIC_URL": self.urls["campaigns"],
-            "REGULARS_MESSAGING_PUBLIC_URL": self.urls["messaging"],
-        }
-        fixed = {
-            "PYTHONPATH": path,
-            "PYTHONUNBUFFERED": "1",
-            "REGULARS_BUS": self.bus,
-            "REGULARS_BUS_DATABASE_URL_FILE": str(self.home.secret_path("bus_database_url")),
-        }
-        if self.has_mail_sink:
-            fixed["REGULARS_MESSAGING_SMTP_HOST"] = LOOPBACK
-            fixed["REGULARS_MESSAGING_SMTP_PORT"] = str(self.mail_port)
-        elif relay_port := os.environ.get("REGULARS_MESSAGING_SMTP_PORT"):
-            fixed["REGULARS_MESSAGING_SMTP_PORT"] = relay_port
         if self._embeds_kafka:
             self.home.kafka.mkdir(exist_ok=True)
-        if (bootstrap := self._expected_bootstrap()) is not None:
-            fixed["REGULARS_KAFKA_BOOTSTRAP"] = bootstrap
-        for service, port in self.ports.items():
-            fixed[f"REGULARS_{service.upper()}_PORT"] = str(port)
-            file = str(self.home.secret_path(f"{service}_database_url"))
-            fixed[f"REGULARS_{service.upper()}_DATABASE_URL_FILE"] = file
-        return with_bytecode({**tunable, **inherited, **fixed, **self._settings})
+        environment = service_environment(
+            self.home,
+            bus=self.bus,
+            ports=self.ports,
+            bootstrap=self._expected_bootstrap(),
+            mail_port=self.mail_port if self.has_mail_sink else None,
+        )
+        return {**environment, **self._settings}
 
     def _expected_bootstrap(self) -> str | None:
         """Where Kafka will listen: known before it starts, because it keeps its port."""
