@@ -1,0 +1,1 @@
+"""What is killed comes back, and the books still balance."""
