@@ -14,7 +14,7 @@ __all__ = ["housekeeping_jobs"]
 # Rows deleted per transaction: few enough to hold no lock for long, many enough to keep up with intake.
 PRUNE_ROWS = 10_000
 PRUNE_EVERY_SECONDS = 60.0
-RETRY_EVERY_SECONDS = 1.0
+RETRY_EVERY_SECONDS = 3.0
 
 
 def housekeeping_jobs(settings: ServiceSettings, consumer: Consumer) -> list[Job]:
