@@ -46,7 +46,7 @@ run: $(PLATFORM)  ## Start the platform and keep it serving until Ctrl-C
 
 .PHONY: test
 test: install check  ## Run every test, on real PostgreSQL and real Kafka
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: test-fast
 test-fast: install  ## Run the inner loop: no Kafka, no kills, nothing slow

@@ -27,6 +27,9 @@ def demo(
     limit: Annotated[
         int | None, typer.Option(min=20, help="Play only the first orders.", show_default="all 69,659")
     ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Keep what is printed as an SVG, too.", dir_okay=False)
+    ] = None,
 ) -> None:
     """Play 69,659 real orders through all five services and check the books to the cent.
 
@@ -71,7 +74,10 @@ def demo(
     if as_json:
         print(json.dumps(result.facts()))
     else:
-        show(result, Console())
+        console = Console(record=picture is not None, width=80 if picture else None)
+        show(result, console)
+        if picture is not None:
+            console.save_svg(str(picture), title="make demo")
     if not result.reconciled:
         errors.print(f"Logs are in {home / 'logs'}", soft_wrap=True)
         raise typer.Exit(1)

