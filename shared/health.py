@@ -1,8 +1,8 @@
 """Liveness and readiness that mean something, and the figures behind them.
 
 Live: the process and its loops turn. Ready: the database answers, its migrations are at head, the consumer
-has not stopped itself, and the process is not draining. An outage of the bus does not take an API down,
-because the outbox keeps what it accepts: it shows in the body and in the metrics only.
+has not stopped itself, no loop keeps dying, and the process is not draining. An outage of the bus does not
+take an API down, because the outbox keeps what it accepts: it shows in the body and in the metrics only.
 """
 
 import asyncio
@@ -28,6 +28,8 @@ log = structlog.get_logger("regulars.health")
 
 # A loop that has not turned for this long is stuck: longer than any batch, back-off or job may take.
 HEARTBEAT_LIMIT_SECONDS = 120.0
+# A loop that dies again within this time of its restart is broken, not unlucky.
+BROKEN_WITHIN_SECONDS = 30.0
 
 
 class Health:
@@ -50,6 +52,8 @@ class Health:
         self._heads = heads
         self._backlogs = backlogs
         self._beats: dict[str, float] = {}
+        self._failed_at: dict[str, float] = {}
+        self._broken: set[str] = set()
 
     def heartbeat(self, name: str) -> Callable[[], None]:
         """Return the function that a loop calls whenever it turns."""
@@ -59,6 +63,20 @@ class Health:
 
         beat()
         return beat
+
+    def loop_failed(self, name: str, *, after_seconds: float) -> None:
+        """Take note that a loop died of a bug, `after_seconds` after it was started."""
+        self._failed_at[name] = time.monotonic()
+        if after_seconds < BROKEN_WITHIN_SECONDS:
+            self._broken.add(name)
+        else:
+            self._broken.discard(name)
+
+    def _broken_loops(self) -> list[str]:
+        """Name the loops that keep dying; one that has run for a while since is forgiven."""
+        now = time.monotonic()
+        self._broken = {name for name in self._broken if now - self._failed_at[name] < BROKEN_WITHIN_SECONDS}
+        return sorted(self._broken)
 
     def drain(self) -> None:
         """Stop being ready; requests are still answered."""
@@ -81,6 +99,7 @@ class Health:
             "database": database,
             "migrations": database and await migrations.at_head(self._heads, self._database),
             "consumer": self.consumer is None or not self.consumer.stopped,
+            "loops": not self._broken_loops(),
             "serving": not self.draining,
         }
         backlog: dict[str, int | None] = {"lag": await self._lag()}

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import gc
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,9 @@ from shared.settings import ServiceSettings
 __all__ = ["Service", "run"]
 
 log = structlog.get_logger("regulars.service")
+
+# A loop that died of a bug is started again after this pause, so that it cannot spin.
+RESTART_PAUSE_SECONDS = 1.0
 
 Backlog = Callable[[AsyncSession], Awaitable[int]]
 
@@ -209,12 +213,14 @@ class _Loops:
     async def _keep_running(self, name: str, loop: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
         beat = self._health.heartbeat(name)
         while not self.stopping:
+            started = time.monotonic()
             try:
                 await loop(beat)
                 return
             except Exception as error:
                 log.exception("loop.failed", loop=name, error=type(error).__name__)
-                await asyncio.sleep(1.0)
+                self._health.loop_failed(name, after_seconds=time.monotonic() - started)
+                await asyncio.sleep(RESTART_PAUSE_SECONDS)
 
     async def stop(self, drain_seconds: float) -> None:
         """Let the consumer finish the batch in hand, then cancel what remains."""
