@@ -22,12 +22,12 @@ $(BIN)/uv:
 $(STAMPS)/demo: requirements-demo.lock | $(BIN)/uv
 	@mkdir -p $(STAMPS)
 	@if [ -f $(STAMPS)/dev ]; then $(MAKE) --no-print-directory $(STAMPS)/dev; \
-	else VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements-demo.lock; fi
+	else VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements-demo.lock; fi
 	@touch $@
 
 $(STAMPS)/dev: requirements-dev.lock | $(BIN)/uv
 	@mkdir -p $(STAMPS)
-	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements-dev.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements-dev.lock
 	@touch $@
 
 # Kafka's jars and JVM are for development, so they come only when they are asked for.
