@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import msgspec
 
 from cli.platform import Platform
+from shared.bus import Outgoing
 
-__all__ = ["Books", "Load", "Storefront", "order"]
+__all__ = ["Books", "Load", "Storefront", "order", "submitted"]
 
 BATCH_ORDERS = 50
 CONNECTIONS = 6
@@ -46,6 +48,14 @@ def order(number: str, customer: str, cents: int, paid_at: datetime, **fields: A
         "lines": [{"sku": "tea", "quantity": 1, "unit_price_minor": cents}],
         **fields,
     }
+
+
+def submitted(document: dict[str, Any] | bytes) -> Outgoing:
+    """An order on the bus, from a plain producer that sets no headers; bytes are sent as they are."""
+    if isinstance(document, bytes):
+        return Outgoing(topic="storefront.orders", key="?", value=document)
+    key = str(document["external_order_id"])
+    return Outgoing(topic="storefront.orders", key=key, value=msgspec.json.encode(document))
 
 
 @dataclass
