@@ -2,6 +2,7 @@
 
 import random
 import socket
+import time
 from pathlib import Path
 
 __all__ = ["LOOPBACK", "free_port", "is_free", "remembered_port"]
@@ -13,6 +14,11 @@ LOOPBACK = "127.0.0.1"
 # From inside them, a client that keeps trying a server that is down is one day given that server's own port
 # as its source, connects to itself, and the server can never listen there again.
 LOWEST, HIGHEST = 20_000, 32_000
+
+# A server that was killed is gone before its last thread is, and until then it holds its port. Moving on at
+# once would leave every client of the old address behind for good.
+PATIENCE_SECONDS = 10.0
+LOOK_SECONDS = 0.05
 
 
 def free_port() -> int:
@@ -34,11 +40,17 @@ def is_free(port: int) -> bool:
         return True
 
 
-def remembered_port(path: Path) -> int:
-    """The port kept in the file `path`, so that URLs stay valid across restarts; another if it is taken."""
+def remembered_port(path: Path, *, patience_seconds: float = PATIENCE_SECONDS) -> int:
+    """The port kept in the file `path`, so that URLs stay valid across restarts.
+
+    Another one is taken and kept if somebody still listens there after `patience_seconds`.
+    """
     if path.exists():
         port = int(path.read_text())
-        if is_free(port):
+        deadline = time.monotonic() + patience_seconds
+        while not (free := is_free(port)) and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+        if free:
             return port
     port = free_port()
     path.write_text(str(port))
