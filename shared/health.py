@@ -94,17 +94,15 @@ class Health:
 
         `backlog.lag` is null while the bus is away.
         """
-        database = await self._database.ping()
+        database, migrated, counts = await self._look_at_database()
         checks = {
             "database": database,
-            "migrations": database and await migrations.at_head(self._heads, self._database),
+            "migrations": migrated,
             "consumer": self.consumer is None or not self.consumer.stopped,
             "loops": not self._broken_loops(),
             "serving": not self.draining,
         }
-        backlog: dict[str, int | None] = {"lag": await self._lag()}
-        if checks["migrations"]:
-            backlog |= await self._count()
+        backlog: dict[str, int | None] = {"lag": await self._lag(), **counts}
         ready = all(checks.values())
         metrics.READY.set(ready)
         return {
@@ -114,6 +112,19 @@ class Health:
             "bus": "down" if backlog["lag"] is None else "up",
             "backlog": backlog,
         }
+
+    async def _look_at_database(self) -> tuple[bool, bool, dict[str, int | None]]:
+        """Say whether it answers and is at head, and count; it may go away at any step of this."""
+        try:
+            if not await self._database.ping():
+                return False, False, {}
+            if not await migrations.at_head(self._heads, self._database):
+                return True, False, {}
+            return True, True, await self._count()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            return False, False, {}
 
     async def _count(self) -> dict[str, int | None]:
         async with self._database.reading() as session:

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from cli.embedded.postgres import EmbeddedPostgres
 from shared import health as health_module
@@ -44,6 +46,19 @@ async def test_migrations_behind_or_a_database_away_are_not_ready(
     report = await health_of(away, platform_bus).ready()
     assert (report["status"], report["checks"]["database"]) == ("not ready", False)
     await away.close()
+
+
+async def test_a_database_that_goes_away_meanwhile_is_not_ready(
+    points_database: Database, platform_bus: Bus
+) -> None:
+    async def cut_off(session: AsyncSession) -> int:
+        await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return 0
+
+    health = Health("points", points_database, platform_bus, heads("points"), {"cut_off": cut_off})
+    report = await health.ready()
+    assert (report["status"], report["checks"]["database"]) == ("not ready", False)
+    assert report["backlog"] == {"lag": 0}
 
 
 async def test_an_outage_of_the_bus_shows_but_does_not_take_the_api_out(
