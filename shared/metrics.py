@@ -258,6 +258,9 @@ BUILD: Final = gauge(
     ("service", "version", "profile", "role"),
 )
 
+PLATFORM: Final = tuple(DECLARED)
+"""What this module declares; a service's own metrics join `DECLARED` when its modules are imported."""
+
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 UNMATCHED: Final = "unmatched"
 
@@ -330,9 +333,9 @@ def documentation() -> str:
         "`python -m shared.metrics` from the declarations in `shared/metrics.py`. Beside these there are the",
         "usual `process_*` and `python_*` figures. Histograms end in `_bucket`, `_sum` and `_count`.",
     ]
-    for area in dict.fromkeys(metric.area for metric in DECLARED):
+    for area in dict.fromkeys(metric.area for metric in PLATFORM):
         lines += ["", f"## {area}", "", "| Metric | Kind | Labels | Meaning |", "|---|---|---|---|"]
-        for metric in DECLARED:
+        for metric in PLATFORM:
             if metric.area == area:
                 labels = ", ".join(f"`{label}`" for label in metric.labels) or "–"
                 lines.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.meaning} |")

@@ -1,6 +1,7 @@
 """`regulars demo`: the main job on real input, from an empty directory to books that balance."""
 
 import json
+import re
 import shutil
 import signal
 import tempfile
@@ -77,7 +78,9 @@ def demo(
         console = Console(record=picture is not None, width=80 if picture else None)
         show(result, console)
         if picture is not None:
-            console.save_svg(str(picture), title="make demo")
+            # Rich would have the picture fetch a font from elsewhere; every terminal has one of its own.
+            drawn = console.export_svg(title="make demo")
+            picture.write_text(re.sub(r"@font-face \{.*?\}", "", drawn, flags=re.DOTALL))
     if not result.reconciled:
         errors.print(f"Logs are in {home / 'logs'}", soft_wrap=True)
         raise typer.Exit(1)
