@@ -2,18 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from services.messaging.settings import MessagingSettings
-
-__all__ = ["MOMENTS", "ON_THE_WIRE", "killing"]
+__all__ = ["MOMENTS", "killing"]
 
 # A third of the way orders are in every stage of theirs; at the end the services still work off what came.
 MOMENTS = (1 / 3, 1.0)
-
-# Mails of which nobody can know whether they had arrived, each time that their sender is killed.
-ON_THE_WIRE: int = (
-    MessagingSettings.model_fields["dispatch_lanes"].default
-    * MessagingSettings.model_fields["dispatch_wave_messages"].default
-)
 
 
 def killing(*kills: Callable[[], None], moments: Sequence[float] = MOMENTS) -> Callable[[float], None]:

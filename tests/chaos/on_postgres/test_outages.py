@@ -8,9 +8,9 @@ import pytest
 from cli.platform import SERVICES
 from shared.problems import PROBLEM_MEDIA_TYPE
 from shared.testing import eventually
-from tests.chaos.conftest import World
 from tests.chaos.reconciliation import ready, reconciled
 from tests.chaos.storefront import Load
+from tests.chaos.world import World
 
 pytestmark = [pytest.mark.kill, pytest.mark.slow]
 

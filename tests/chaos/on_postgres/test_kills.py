@@ -3,14 +3,14 @@
 import pytest
 
 from cli.platform import SERVICES
-from tests.chaos.conftest import World
-from tests.chaos.killing import MOMENTS, ON_THE_WIRE, killing
+from tests.chaos.killing import MOMENTS, killing
 from tests.chaos.reconciliation import reconciled
 from tests.chaos.storefront import Load
+from tests.chaos.world import World
 
 pytestmark = [pytest.mark.kill, pytest.mark.slow]
 
-ORDERS = 600
+ORDERS = 400
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -21,7 +21,7 @@ async def test_a_service_is_killed_under_load(world: World, service: str) -> Non
     # Orders come in through members; whoever else is down, a storefront does not notice.
     assert bool(storefront.troubles) == (service == "members"), storefront.troubles
     if service == "messaging":
-        world.mails_twice += ON_THE_WIRE * len(MOMENTS)
+        world.cut_off_the_sender(len(MOMENTS))
     await reconciled(platform, world.books, mails_twice=world.mails_twice)
     assert platform.pid(service) not in (None, before)
 
@@ -30,6 +30,7 @@ async def test_postgres_is_killed_under_load(world: World) -> None:
     platform, storefront = world.platform, world.storefront
     before, server = world.pids, platform.postgres.pid
     await storefront.send(Load("kill-postgres", ORDERS), meanwhile=killing(platform.kill_postgres))
+    world.cut_off_the_sender(len(MOMENTS))
     assert storefront.troubles
     await reconciled(platform, world.books, mails_twice=world.mails_twice)
     assert platform.postgres.pid not in (None, server)
@@ -46,5 +47,5 @@ async def test_everything_is_killed_at_once(world: World) -> None:
         platform.kill_postgres()
 
     await world.storefront.send(Load("kill-all", ORDERS), meanwhile=killing(kill_all))
-    world.mails_twice += ON_THE_WIRE * len(MOMENTS)
+    world.cut_off_the_sender(len(MOMENTS))
     await reconciled(platform, world.books, mails_twice=world.mails_twice)

@@ -6,60 +6,61 @@ import pytest
 
 from cli.platform import SERVICES
 from shared.testing import eventually
-from tests.chaos.conftest import World
-from tests.chaos.killing import ON_THE_WIRE, killing
+from tests.chaos.killing import MOMENTS, killing
 from tests.chaos.reconciliation import ready, reconciled
 from tests.chaos.storefront import Load
+from tests.chaos.world import World
 
 pytestmark = [pytest.mark.kill, pytest.mark.kafka, pytest.mark.slow]
 
-ORDERS = 600
+ORDERS = 400
 
 
-async def test_every_service_is_killed_in_turn_under_load(kafka_world: World) -> None:
-    platform = kafka_world.platform
-    before = kafka_world.pids
+async def test_every_service_is_killed_in_turn_under_load(world: World) -> None:
+    platform = world.platform
+    before = world.pids
     kills = [partial(platform.kill, service) for service in SERVICES]
     moments = [(turn + 1) / (len(kills) + 1) for turn in range(len(kills))]
     load = Load("kafka-services", 2 * ORDERS)
-    await kafka_world.storefront.send(load, meanwhile=killing(*kills, moments=moments))
-    kafka_world.mails_twice += ON_THE_WIRE
-    await reconciled(platform, kafka_world.books, mails_twice=kafka_world.mails_twice)
-    assert set(before.values()).isdisjoint(kafka_world.pids.values())
+    await world.storefront.send(load, meanwhile=killing(*kills, moments=moments))
+    world.cut_off_the_sender(1)
+    await reconciled(platform, world.books, mails_twice=world.mails_twice)
+    assert set(before.values()).isdisjoint(world.pids.values())
 
 
-async def test_kafka_is_killed_under_load(kafka_world: World) -> None:
-    platform, storefront = kafka_world.platform, kafka_world.storefront
-    before, broker = kafka_world.pids, platform.kafka.pid
+async def test_kafka_is_killed_under_load(world: World) -> None:
+    platform, storefront = world.platform, world.storefront
+    before, broker = world.pids, platform.kafka.pid
     await storefront.send(Load("kill-kafka", ORDERS), meanwhile=killing(platform.kill_kafka))
     # Orders are accepted while the bus is away: the outbox keeps what must be said.
     assert not storefront.troubles
-    await reconciled(platform, kafka_world.books, mails_twice=kafka_world.mails_twice)
+    await reconciled(platform, world.books, mails_twice=world.mails_twice)
     assert platform.kafka.pid not in (None, broker)
-    assert kafka_world.pids == before
+    assert world.pids == before
 
 
-async def test_both_servers_are_killed_under_load(kafka_world: World) -> None:
-    platform = kafka_world.platform
+async def test_both_servers_are_killed_under_load(world: World) -> None:
+    platform = world.platform
 
     def kill_servers() -> None:
         platform.kill_postgres()
         platform.kill_kafka()
 
-    await kafka_world.storefront.send(Load("kill-servers", ORDERS), meanwhile=killing(kill_servers))
-    await reconciled(platform, kafka_world.books, mails_twice=kafka_world.mails_twice)
+    await world.storefront.send(Load("kill-servers", ORDERS), meanwhile=killing(kill_servers))
+    world.cut_off_the_sender(len(MOMENTS))
+    await reconciled(platform, world.books, mails_twice=world.mails_twice)
 
 
-async def test_orders_are_taken_while_kafka_is_away(kafka_world: World) -> None:
-    platform, storefront = kafka_world.platform, kafka_world.storefront
-    with kafka_world.unattended():
+async def test_orders_are_taken_while_kafka_is_away(world: World) -> None:
+    platform, storefront = world.platform, world.storefront
+    with world.unattended():
         platform.kill_kafka()
-        await eventually(lambda: _bus_is_down(kafka_world))
+        await eventually(lambda: _bus_is_down(world))
         await storefront.send(Load("kafka-away", ORDERS // 2))
         assert not storefront.troubles
         report = await ready(platform, "members")
         assert report["backlog"]["outbox"] >= ORDERS // 2
-    await reconciled(platform, kafka_world.books, mails_twice=kafka_world.mails_twice)
+    await reconciled(platform, world.books, mails_twice=world.mails_twice)
 
 
 async def _bus_is_down(world: World) -> bool:

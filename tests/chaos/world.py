@@ -1,4 +1,4 @@
-"""Two whole platforms, one on each bus: five processes each, on real servers that write durably."""
+"""A whole platform: five processes, on real servers that write durably."""
 
 import os
 import signal
@@ -8,12 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
-from cli.embedded.kafka import unavailable_reason
 from cli.platform import SERVICES, Platform, free_ports
 from cli.platform.home import Bus
+from services.messaging.settings import MessagingSettings
 from tests.chaos.storefront import Books, Storefront
+
+__all__ = ["World", "running"]
+
+# Mails that messaging has handed over at once without knowing yet how they ended.
+ON_THE_WIRE: int = (
+    MessagingSettings.model_fields["dispatch_lanes"].default
+    * MessagingSettings.model_fields["dispatch_wave_messages"].default
+)
 
 SETTINGS = {
     # A mail that was on the wire when its sender was killed is looked at again after this long.
@@ -28,7 +34,6 @@ class World:
 
     platform: Platform
     books: Books = field(default_factory=Books)
-    # Mails that may have gone out twice, because whoever sent them was killed meanwhile.
     mails_twice: int = 0
 
     @property
@@ -40,6 +45,13 @@ class World:
     def storefront(self) -> Storefront:
         """Somebody who sends orders."""
         return Storefront(self.platform, self.books)
+
+    def cut_off_the_sender(self, times: int) -> None:
+        """Take note that messaging, or the database with its ledger, was killed so often.
+
+        Nobody can know whether the mails that were on the wire then had arrived, so they go out once more.
+        """
+        self.mails_twice += ON_THE_WIRE * times
 
     @contextmanager
     def unattended(self) -> Iterator[None]:
@@ -67,22 +79,3 @@ def running(bus: Bus) -> Iterator[World]:
         )
         with platform:
             yield World(platform)
-
-
-@pytest.fixture(scope="package")
-def world() -> Iterator[World]:
-    """The platform on the bus in PostgreSQL."""
-    with running("postgres") as world:
-        yield world
-
-
-@pytest.fixture(scope="package")
-def kafka_world() -> Iterator[World]:
-    """The platform on Kafka. Skips with the reason where Kafka cannot run, and fails under CI=true."""
-    reason = unavailable_reason()
-    if reason is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"Kafka cannot run here: {reason}")
-        pytest.skip(f"Kafka cannot run here: {reason}")
-    with running("kafka") as world:
-        yield world

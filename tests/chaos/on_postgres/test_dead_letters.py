@@ -10,9 +10,9 @@ import pytest
 
 from cli.databases import bus_of
 from shared.testing import eventually
-from tests.chaos.conftest import World
 from tests.chaos.reconciliation import drained, reconciled, summaries
 from tests.chaos.storefront import Load, order, submitted
+from tests.chaos.world import World
 
 pytestmark = [pytest.mark.kill, pytest.mark.slow]
 

@@ -4,25 +4,16 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
-
 from cli.databases import bus_of
 from shared.bus import Bus, Outgoing, Record
 from shared.ids import new_id
-from tests.chaos.conftest import World
 from tests.chaos.reconciliation import drained, reconciled, summaries
 from tests.chaos.storefront import Load, submitted
+from tests.chaos.world import World
 
-pytestmark = [pytest.mark.kill, pytest.mark.slow]
+__all__ = ["everything_comes_again"]
 
 EVERYTHING = ("orders", "members", "member-profiles", "points", "messages")
-
-
-@pytest.fixture(params=["world", pytest.param("kafka_world", marks=pytest.mark.kafka)])
-def either_world(request: pytest.FixtureRequest) -> World:
-    """The platform on each of the buses."""
-    world: World = request.getfixturevalue(request.param)
-    return world
 
 
 async def records_of(bus: Bus, topics: Sequence[str]) -> list[Record]:
@@ -57,8 +48,9 @@ async def figures_of(world: World) -> dict[str, Any]:
     return figures
 
 
-async def test_records_come_again_in_any_order(either_world: World) -> None:
-    world, chance = either_world, random.Random(1)
+async def everything_comes_again(world: World) -> None:
+    """Send some orders, then publish every record of the bus twice more in any order: no figure moves."""
+    chance = random.Random(1)
     over_the_bus = Load("handed-in", 100).orders
     async with bus_of(world.platform.home) as bus:
         await bus.publish([submitted(document) for document in over_the_bus])
