@@ -13,13 +13,14 @@ import msgspec
 
 from cli.platform import Platform
 from shared.bus import Outgoing
+from shared.testing import eventually
 
 __all__ = ["Books", "Load", "Storefront", "order", "submitted"]
 
 BATCH_ORDERS = 50
 CONNECTIONS = 6
 ORDERS_PER_CUSTOMER = 4
-ATTEMPTS = 400
+INSIST_SECONDS = 120.0
 PAUSE_SECONDS = 0.25
 
 # The tiers that a new installation has, by spend in cents.
@@ -146,16 +147,19 @@ class Storefront:
 
     async def _insist(self, client: httpx.AsyncClient, key: str, orders: list[dict[str, Any]]) -> Any:
         """Send a batch until it is taken, as a storefront does that must not lose an order."""
-        for _ in range(ATTEMPTS):
+
+        async def attempt() -> Any:
             try:
                 answer = await client.post("/v1/orders", json=orders, headers={"Idempotency-Key": key})
             except httpx.TransportError as trouble:
                 self.troubles[type(trouble).__name__] += 1
-            else:
-                if answer.status_code == 200:
-                    return answer.json()
-                self.troubles[str(answer.status_code)] += 1
-                # 409: the first attempt is still being worked on by the process that lost us.
-                assert answer.status_code in (409, 503), answer.text
-            await asyncio.sleep(PAUSE_SECONDS)
-        raise AssertionError(f"{key} was not taken in {ATTEMPTS} attempts: {self.troubles}")
+                return None
+            if answer.status_code == 200:
+                return answer.json()
+            self.troubles[str(answer.status_code)] += 1
+            # 409: the first attempt is still being worked on by the process that lost us.
+            if answer.status_code not in (409, 503):
+                raise RuntimeError(f"{key} was refused: {answer.status_code} {answer.text}")
+            return None
+
+        return await eventually(attempt, deadline_seconds=INSIST_SECONDS, poll_seconds=PAUSE_SECONDS)

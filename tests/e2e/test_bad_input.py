@@ -291,11 +291,10 @@ async def raw_answer(members: Members, head: list[str], body: AsyncIterator[byte
 
 
 async def test_a_body_is_refused_by_the_length_that_it_declares(members: Members) -> None:
-    async def nothing() -> AsyncIterator[bytes]:
-        return
-        yield b""
+    async def beginning() -> AsyncIterator[bytes]:
+        yield b"["
 
-    status, body = await raw_answer(members, [f"Content-Length: {10 * MIB + 1}"], nothing())
+    status, body = await raw_answer(members, [f"Content-Length: {10 * MIB + 1}"], beginning())
     assert (status, json.loads(body)["code"]) == (413, "payload_too_large")
 
 

@@ -1,5 +1,6 @@
 """What a service does while its bus or its database is away, and how it comes back by itself."""
 
+from functools import partial
 from uuid import uuid4
 
 import httpx
@@ -60,7 +61,7 @@ async def test_requests_are_turned_away_while_postgres_is_away(world: World) -> 
             orders = Load("never-taken", 10).orders
             _assert_unavailable(await client.post(f"{platform.urls['members']}/v1/orders", json=orders))
         for url in platform.urls.values():
-            await eventually(lambda url=url: _answers(client, f"{url}/v1/summary"))
+            await eventually(partial(_answers, client, f"{url}/v1/summary"))
     assert world.pids == before
     # What was refused was not taken; what is sent now is.
     await world.storefront.send(Load("postgres-back", ORDERS))
