@@ -219,12 +219,15 @@ class _Run:
         """Post every batch that is not done, a few at a time, and note them in the order of the file."""
         under_way: deque[tuple[_Batch, asyncio.Task[list[dict[str, Any]]]]] = deque()
         try:
-            for number, rows in enumerate(self._batches()):
-                if number < self._first:
+            for batch in self._batches():
+                if batch.number < self._first:
                     continue
-                batch = self._converted(number, rows)
-                key = f"import-{self._run}-{number}"
-                under_way.append((batch, asyncio.create_task(_posted(sender, batch.orders, key))))
+                key = f"import-{self._run}-{batch.number}"
+                # What a customer did is told in the order of the file, whatever else is under way.
+                before = [
+                    task for other, task in under_way if not other.customers.isdisjoint(batch.customers)
+                ]
+                under_way.append((batch, asyncio.create_task(_posted(sender, batch.orders, key, before))))
                 # Lets the request leave before the next batch is converted.
                 await asyncio.sleep(0)
                 if len(under_way) >= self._plan.in_flight:
@@ -236,20 +239,36 @@ class _Run:
                 task.cancel()
         self._journal.complete()
 
-    def _batches(self) -> Iterator[list[Row]]:
-        rows = islice(self._reader.rows(), self._plan.limit)
-        while batch := list(islice(rows, self._plan.batch_rows)):
+    def _batches(self) -> Iterator["_Batch"]:
+        """Cut the file into batches, where it can be between two customers.
+
+        Files are often sorted by customer; without that cut each batch would wait for the one before it.
+        """
+        batch = _Batch(0)
+        for row in islice(self._reader.rows(), self._plan.limit):
+            if len(batch.rows) == self._plan.batch_rows:
+                following = batch.split_off(self._customer(row))
+                yield batch
+                batch = following
+            self._add(batch, row)
+        if batch.rows:
             yield batch
 
-    def _converted(self, number: int, rows: list[Row]) -> "_Batch":
-        batch = _Batch(number, rows)
-        for row in rows:
-            try:
-                batch.orders.append(self._order(row))
-                batch.posted.append(row)
-            except RowRefused as refusal:
-                batch.rejects.append(Reject(row.line, "unreadable_row", str(refusal), row.raw))
-        return batch
+    def _customer(self, row: Row) -> "_Customer":
+        try:
+            return _customer_of(self._order(row))
+        except RowRefused:
+            return None
+
+    def _add(self, batch: "_Batch", row: Row) -> None:
+        batch.rows.append(row)
+        try:
+            order = self._order(row)
+        except RowRefused as refusal:
+            batch.rejects.append(Reject(row.line, "unreadable_row", str(refusal), row.raw))
+        else:
+            batch.orders.append(order)
+            batch.posted.append(row)
 
     def _order(self, row: Row) -> dict[str, Any]:
         if row.document is not None:
@@ -282,18 +301,51 @@ class _Run:
         self._advance(len(batch.rows))
 
 
+_Customer = tuple[str, str] | None
+
+
+def _customer_of(order: dict[str, Any]) -> _Customer:
+    """Whose order it is; None if the document does not say."""
+    source, customer = order.get("source"), order.get("external_customer_id")
+    return (source, customer) if isinstance(source, str) and isinstance(customer, str) else None
+
+
 @dataclass
 class _Batch:
     """Some rows of the file, those of them that became orders, and those that did not."""
 
     number: int
-    rows: list[Row]
+    rows: list[Row] = field(default_factory=list)
     orders: list[dict[str, Any]] = field(default_factory=list)
     posted: list[Row] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
 
+    @property
+    def customers(self) -> set[_Customer]:
+        """Whose orders are in it."""
+        return {_customer_of(order) for order in self.orders}
 
-async def _posted(sender: Sender, orders: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    def split_off(self, customer: _Customer) -> "_Batch":
+        """Begin the next batch, with this one's last rows if they are of `customer` and not all it has."""
+        following = _Batch(self.number + 1)
+        cut = len(self.rows)
+        orders = len(self.orders)
+        while orders and self.posted[orders - 1] is self.rows[cut - 1]:
+            if customer is None or _customer_of(self.orders[orders - 1]) != customer:
+                break
+            cut, orders = cut - 1, orders - 1
+        if cut:
+            following.rows, self.rows = self.rows[cut:], self.rows[:cut]
+            following.orders, self.orders = self.orders[orders:], self.orders[:orders]
+            following.posted, self.posted = self.posted[orders:], self.posted[:orders]
+        return following
+
+
+async def _posted(
+    sender: Sender, orders: list[dict[str, Any]], key: str, before: list[asyncio.Task[list[dict[str, Any]]]]
+) -> list[dict[str, Any]]:
+    if before:
+        await asyncio.wait(before)
     return await sender.post(orders, key) if orders else []
 
 
