@@ -4,6 +4,7 @@ Against the members service as a process of its own, over a socket.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -287,7 +288,10 @@ async def raw_answer(members: Members, head: list[str], body: AsyncIterator[byte
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
-        writer.close()
+        # What is still to be sent would never be read.
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def test_a_body_is_refused_by_the_length_that_it_declares(members: Members) -> None:
