@@ -14,11 +14,10 @@ from sqlalchemy import MetaData, text
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
 
 from shared import metrics
 
-__all__ = ["Database", "is_outage", "is_transient", "new_metadata", "service_base"]
+__all__ = ["Database", "is_outage", "is_transient", "new_metadata"]
 
 NAMING_CONVENTION = {
     "ix": "ix_%(column_0_label)s",
@@ -154,18 +153,6 @@ async def copy_rows(
 def new_metadata() -> MetaData:
     """Return metadata whose constraints are all named, so that migrations can speak of them."""
     return MetaData(naming_convention=NAMING_CONVENTION)
-
-
-def service_base() -> type[DeclarativeBase]:
-    """Return a declarative base for one service, carrying the tables every service has."""
-    # Imported here because those modules use this one.
-    from shared.platform_tables import add_platform_tables
-
-    class Base(DeclarativeBase):
-        metadata = new_metadata()
-
-    add_platform_tables(Base.metadata)
-    return Base
 
 
 @contextmanager

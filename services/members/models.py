@@ -26,12 +26,21 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase
 
-from shared.database import service_base
+from shared.database import new_metadata
+from shared.platform_tables import add_platform_tables
 
 __all__ = ["Base"]
 
-Base = service_base()
+
+class Base(DeclarativeBase):
+    """Declarative base that carries the tables every service has."""
+
+    metadata = new_metadata()
+
+
+add_platform_tables(Base.metadata)
 metadata = Base.metadata
 
 INSTANT = DateTime(timezone=True)
