@@ -1,7 +1,10 @@
 """Choosing and remembering TCP ports on the loopback interface."""
 
+import fcntl
+import os
 import random
 import socket
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,13 +23,33 @@ LOWEST, HIGHEST = 20_000, 32_000
 PATIENCE_SECONDS = 10.0
 LOOK_SECONDS = 0.05
 
+# A port is chosen well before its server listens, and meanwhile it looks free to everyone else who chooses.
+# Whoever chose it therefore keeps a lock on a file of its name; the system lets go of it with the process.
+_claims: dict[int, int] = {}
+
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment, and that no outgoing connection will be given."""
+    """A port that nobody listens on, that no outgoing connection will be given, and that is now ours.
+
+    No process of this user is given it again while this one lives.
+    """
     while True:
         port = random.randrange(LOWEST, HIGHEST)  # noqa: S311 - not a secret
-        if is_free(port):
+        if port not in _claims and _claim(port) and is_free(port):
             return port
+
+
+def _claim(port: int) -> bool:
+    claims = Path(tempfile.gettempdir(), f"regulars-ports-{os.getuid()}")
+    claims.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(claims / str(port), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    _claims[port] = descriptor
+    return True
 
 
 def is_free(port: int) -> bool:

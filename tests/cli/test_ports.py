@@ -1,6 +1,8 @@
 """Ports stay what they were, because clients have been told of them."""
 
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -33,3 +35,15 @@ def test_a_port_that_somebody_has_taken_is_given_up(tmp_path: Path) -> None:
         other = remembered_port(tmp_path / "port", patience_seconds=0.1)
         assert other != port
         assert (tmp_path / "port").read_text() == str(other)
+
+
+def test_a_port_that_was_chosen_is_not_given_to_another_process() -> None:
+    port = free_port()
+    program = (
+        "from cli.embedded import ports\n"
+        f"candidates = iter(range({port}, {port} + 500))\n"
+        "ports.random.randrange = lambda lowest, highest: next(candidates)\n"
+        "print(ports.free_port())"
+    )
+    other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(other.stdout) > port
