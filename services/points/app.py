@@ -10,12 +10,12 @@ service = Service(
     name="points",
     title="The loyalty ledger: earning, lots, expiry, clawback and rewards.",
     settings=settings,
-    routers=[api.hot_router, api.router],
+    routers=api.routers,
     handlers=handlers,
     jobs=jobs,
     backlogs={
         "due_lots": operations.count_due_lots,
         "parked_refunds": operations.count_parked_refunds,
     },
-    desks=[api.redeem_desk],
+    desks=api.desks,
 )

@@ -1,9 +1,4 @@
-"""Tables of the ledger. The constraints are the last line of defence: what they forbid cannot be stored.
-
-Rows of the hot tables refer to each other without foreign keys: a check per row would cost more than the
-row itself. All of them are written under the lock of the member's account, entries and lots are never
-deleted, and the summary compares the tables with each other.
-"""
+"""Accounts, entries, lots and their moves."""
 
 from datetime import datetime
 from uuid import UUID
@@ -20,22 +15,9 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.database import new_metadata
-from shared.platform_tables import add_platform_tables
-
-
-class Base(DeclarativeBase):
-    """Declarative base that carries the tables every service has."""
-
-    metadata = new_metadata()
-
-
-add_platform_tables(Base.metadata)
-
-NOW = text("clock_timestamp()")
-ZERO = text("0")
+from services.points.models.base import NOW, ZERO, Base
 
 
 class Account(Base):
@@ -146,95 +128,3 @@ class LotMove(Base):
     lot_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     entry_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     points: Mapped[int] = mapped_column(BigInteger)
-
-
-class OrderRefund(Base):
-    """A refund as it was heard of. One whose order is not paid yet waits here without `applied_at`."""
-
-    __tablename__ = "order_refunds"
-    __table_args__ = (
-        CheckConstraint("amount_minor >= 0", name="amount_minor"),
-        CheckConstraint("clawed_back_points >= 0", name="clawed_back_points"),
-        Index("ix_order_refunds_parked", "order_id", postgresql_where=text("applied_at IS NULL")),
-    )
-
-    order_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    refund_id: Mapped[str] = mapped_column(Text, primary_key=True)
-    member_id: Mapped[UUID] = mapped_column(Uuid)
-    currency: Mapped[str] = mapped_column(String(3))
-    amount_minor: Mapped[int] = mapped_column(BigInteger)
-    complete: Mapped[bool]
-    actor: Mapped[str] = mapped_column(Text)
-    refunded_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    heard_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=NOW)
-    applied_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    clawed_back_points: Mapped[int] = mapped_column(BigInteger, server_default=ZERO)
-
-
-class EarningRule(Base):
-    """A version of the earning rule. Versions are added and never changed."""
-
-    __tablename__ = "earning_rules"
-    __table_args__ = (
-        UniqueConstraint("effective_at"),
-        CheckConstraint("points_per_unit BETWEEN 0 AND 1000000", name="points_per_unit"),
-        CheckConstraint("lot_lifetime_days BETWEEN 1 AND 36500", name="lot_lifetime_days"),
-    )
-
-    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    points_per_unit: Mapped[int] = mapped_column(BigInteger)
-    lot_lifetime_days: Mapped[int | None] = mapped_column(Integer)
-    effective_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    created_by: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=NOW)
-
-
-class Reward(Base):
-    """Something that points buy. `stock` is what is left."""
-
-    __tablename__ = "rewards"
-    __table_args__ = (
-        CheckConstraint("kind = 'coupon'", name="kind"),
-        CheckConstraint("cost_points > 0", name="cost_points"),
-        CheckConstraint("stock >= 0", name="stock"),
-        CheckConstraint("per_member_limit > 0", name="per_member_limit"),
-        CheckConstraint("ends_at > starts_at", name="window"),
-        CheckConstraint(
-            "(cost_minor IS NULL) = (cost_currency IS NULL) AND cost_minor >= 0", name="cost_minor"
-        ),
-    )
-
-    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    name: Mapped[str] = mapped_column(Text)
-    kind: Mapped[str] = mapped_column(Text)
-    cost_points: Mapped[int] = mapped_column(BigInteger)
-    reference: Mapped[str | None] = mapped_column(Text)
-    stock: Mapped[int | None] = mapped_column(BigInteger)
-    per_member_limit: Mapped[int | None] = mapped_column(Integer)
-    starts_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    ends_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    cost_minor: Mapped[int | None] = mapped_column(BigInteger)
-    cost_currency: Mapped[str | None] = mapped_column(String(3))
-    created_by: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=NOW)
-    retired_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-
-
-class Redemption(Base):
-    """Points spent on a reward."""
-
-    __tablename__ = "redemptions"
-    __table_args__ = (
-        CheckConstraint("points > 0", name="points"),
-        CheckConstraint("status = 'granted'", name="status"),
-        Index("ix_redemptions_member_id", "member_id", "reward_id"),
-    )
-
-    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    member_id: Mapped[UUID] = mapped_column(Uuid)
-    reward_id: Mapped[UUID] = mapped_column(Uuid)
-    order_id: Mapped[UUID | None] = mapped_column(Uuid)
-    points: Mapped[int] = mapped_column(BigInteger)
-    status: Mapped[str] = mapped_column(Text)
-    actor: Mapped[str] = mapped_column(Text)
-    redeemed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

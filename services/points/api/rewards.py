@@ -1,13 +1,14 @@
-"""The HTTP API of points."""
+"""The catalogue, and redeeming from it."""
 
 from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from services.points import operations
+from services.points.api.access import MAX_ITEMS, Admin, AfterId, Reader, Writer
 from services.points.domain import Reward
 from services.points.errors import (
     InsufficientPoints,
@@ -17,50 +18,28 @@ from services.points.errors import (
     RewardNotAvailable,
     RewardNotFound,
     RewardOutOfStock,
-    RuleInThePast,
 )
-from services.points.operations import NewRule, Redeem, Redeemed, RedemptionRow, RuleVersion
+from services.points.operations import Redeem, Redeemed, RedemptionRow
 from services.points.schemas import (
     CouponTerms,
-    EarningRuleIn,
-    EarningRuleOut,
-    EarningRules,
-    EntryOut,
-    Expiration,
-    Lifetime,
-    PointsShown,
     RedemptionAnswer,
     RedemptionIn,
     RedemptionOut,
     RewardIn,
     RewardOut,
     RewardPatch,
-    Summary,
 )
-from shared.auth import Caller, require
 from shared.edge import Desk, DryRun, Transaction, TransactionalRoute, desk
 from shared.ids import new_id
 from shared.pagination import DEFAULT_LIMIT, Cursor, InvalidCursor, Limit, Page, cut, decode_cursor
 from shared.problems import IdempotencyConflict, Overloaded, Refusal, problem_responses
-from shared.schemas import MAX_BIGINT, OrRefusal, sort_out
-
-MAX_ITEMS = 1000
-
-Reader = Annotated[Caller, Depends(require("points:read"))]
-Writer = Annotated[Caller, Depends(require("points:write"))]
-Admin = Annotated[Caller, Depends(require("points:admin"))]
+from shared.schemas import OrRefusal, sort_out
 
 router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["points"])
+
+
 # A desk has its own transactions, so its route is a plain one.
 hot_router = APIRouter(prefix="/v1", tags=["points"])
-
-
-class _AfterEntry(msgspec.Struct):
-    sequence: int
-
-
-class _AfterId(msgspec.Struct):
-    id: UUID
 
 
 def _encode(redeemed: Redeemed) -> bytes:
@@ -90,82 +69,10 @@ async def redeem(request: Request, body: RedemptionIn, caller: Writer, dry_run: 
     return await desk(request, redeem_desk.name).answer(request, command)
 
 
-@router.get("/members/{member_id}/points")
-async def show_points(session: Transaction, caller: Reader, member_id: UUID) -> PointsShown:
-    """Show a member's points in every state. A member who has never earned has none."""
-    balance = await operations.show_points(session, member_id)
-    return PointsShown(
-        member_id=member_id,
-        available_points=balance.available_points,
-        pending_points=balance.pending_points,
-        held_points=balance.held_points,
-        debt_points=balance.debt_points,
-        lifetime=Lifetime(
-            earned=balance.earned_points,
-            spent=balance.spent_points,
-            expired=balance.expired_points,
-            clawed_back=balance.clawed_back_points,
-        ),
-        expirations=[Expiration(expires_at=at, points=points) for at, points in balance.expirations],
-    )
-
-
-@router.get("/members/{member_id}/entries", responses=problem_responses(InvalidCursor))
-async def show_entries(
-    session: Transaction,
-    caller: Reader,
-    member_id: UUID,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
-) -> Page[EntryOut]:
-    """List a member's entries with their reasons, the newest first."""
-    before = decode_cursor(cursor, _AfterEntry).sequence if cursor else MAX_BIGINT
-    rows = await operations.show_entries(session, member_id, before=before, limit=limit + 1)
-    page, next_cursor = cut(rows, limit, lambda row: _AfterEntry(row.sequence))
-    return Page(
-        items=[
-            EntryOut(
-                entry_id=row.id,
-                sequence=row.sequence,
-                kind=row.kind,
-                contra=row.contra,
-                points=row.points,
-                order_id=row.about_id if row.kind in ("earn", "claw_back") else None,
-                refund_id=row.reference or None,
-                redemption_id=row.about_id if row.kind == "redeem" else None,
-                rule_version=row.rule_version,
-                basis_minor=row.basis_minor,
-                currency=row.currency,
-                actor=row.actor,
-                reason=row.reason,
-                occurred_at=row.occurred_at,
-                recorded_at=row.recorded_at,
-            )
-            for row in page
-        ],
-        next_cursor=next_cursor,
-    )
-
-
-@router.get("/members/{member_id}/redemptions", responses=problem_responses(InvalidCursor))
-async def show_redemptions(
-    session: Transaction,
-    caller: Reader,
-    member_id: UUID,
-    cursor: Cursor = None,
-    limit: Limit = DEFAULT_LIMIT,
-) -> Page[RedemptionOut]:
-    """List a member's redemptions, the newest first."""
-    before = decode_cursor(cursor, _AfterId).id if cursor else None
-    rows = await operations.show_redemptions(session, member_id, before=before, limit=limit + 1)
-    page, next_cursor = cut(rows, limit, lambda row: _AfterId(row.id))
-    return Page(items=[_redemption(row) for row in page], next_cursor=next_cursor)
-
-
 @router.get("/redemptions/{redemption_id}", responses=problem_responses(RedemptionNotFound))
 async def show_redemption(session: Transaction, caller: Reader, redemption_id: UUID) -> RedemptionOut:
     """Show one redemption."""
-    return _redemption(await operations.show_redemption(session, redemption_id))
+    return shown_redemption(await operations.show_redemption(session, redemption_id))
 
 
 @router.post(
@@ -209,9 +116,9 @@ async def show_rewards(
     session: Transaction, caller: Reader, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
 ) -> Page[RewardOut]:
     """List the catalogue in the order it was made."""
-    after = decode_cursor(cursor, _AfterId).id if cursor else None
+    after = decode_cursor(cursor, AfterId).id if cursor else None
     rows = await operations.show_rewards(session, after=after, limit=limit + 1)
-    page, next_cursor = cut(rows, limit, lambda row: _AfterId(row.id))
+    page, next_cursor = cut(rows, limit, lambda row: AfterId(row.id))
     return Page(items=[_reward(row) for row in page], next_cursor=next_cursor)
 
 
@@ -234,28 +141,6 @@ async def change_reward(
 async def retire_reward(session: Transaction, caller: Admin, reward_id: UUID) -> RewardOut:
     """Take a reward out of the catalogue for good; what was redeemed stays."""
     return _reward(await operations.retire_reward(session, reward_id))
-
-
-@router.get("/rules/earning")
-async def show_earning_rules(session: Transaction, caller: Reader) -> EarningRules:
-    """Show the earning rule in all its versions."""
-    versions, current = await operations.show_earning_rules(session)
-    return EarningRules(current=_rule(current), versions=[_rule(version) for version in versions])
-
-
-@router.put("/rules/earning", responses=problem_responses(RuleInThePast))
-async def add_earning_rule(
-    session: Transaction, caller: Admin, body: EarningRuleIn, dry_run: DryRun = False
-) -> EarningRuleOut:
-    """Add a version of the earning rule. Orders paid before it takes effect earn as before."""
-    new = NewRule(body.points_per_unit, body.lot_lifetime_days, body.effective_at)
-    return _rule(await operations.add_earning_rule(session, new, actor=caller.key_id))
-
-
-@router.get("/summary")
-async def summarise(session: Transaction, caller: Reader) -> Summary:
-    """Add the whole ledger up, each figure from the table that states it."""
-    return Summary(**await operations.summarise(session))
 
 
 def _new_reward(body: RewardIn) -> Reward:
@@ -293,17 +178,6 @@ def _reward(reward: Reward) -> RewardOut:
     )
 
 
-def _redemption(row: RedemptionRow) -> RedemptionOut:
+def shown_redemption(row: RedemptionRow) -> RedemptionOut:
+    """Return a redemption as the API shows it."""
     return RedemptionOut.model_validate(row._asdict() | {"redemption_id": row.id})
-
-
-def _rule(version: RuleVersion) -> EarningRuleOut:
-    rule = version.rule
-    return EarningRuleOut(
-        version=rule.version,
-        points_per_unit=rule.points_per_unit,
-        lot_lifetime_days=rule.lot_lifetime_days,
-        effective_at=rule.effective_at,
-        created_by=version.created_by,
-        created_at=version.created_at,
-    )

@@ -1,0 +1,22 @@
+"""The rules of the ledger, as functions of their arguments. Instants are aware and in UTC."""
+
+from services.points.domain.accounts import CONTRA_OF_KIND, MAX_ENTRY_POINTS, Account, PointsOutOfRange
+from services.points.domain.lots import Lot, spending_order, take
+from services.points.domain.orders import EarnedOrder, claw_back_due
+from services.points.domain.rewards import Reward
+from services.points.domain.rules import EarningRule, RuleBook
+
+__all__ = [
+    "CONTRA_OF_KIND",
+    "MAX_ENTRY_POINTS",
+    "Account",
+    "EarnedOrder",
+    "EarningRule",
+    "Lot",
+    "PointsOutOfRange",
+    "Reward",
+    "RuleBook",
+    "claw_back_due",
+    "spending_order",
+    "take",
+]

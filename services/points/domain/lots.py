@@ -1,0 +1,32 @@
+"""Lots: which pay first, and what is taken from each."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(slots=True)
+class Lot:
+    """An open lot as one batch works on it."""
+
+    id: UUID
+    remaining_points: int
+
+
+def take(lots: Iterable[Lot], points: int) -> tuple[list[tuple[UUID, int]], int]:
+    """Take points from lots in the order given; return (lot, points) moves and what was missing."""
+    moves: list[tuple[UUID, int]] = []
+    for lot in lots:
+        if points == 0:
+            break
+        taken = min(points, lot.remaining_points)
+        if taken:
+            lot.remaining_points -= taken
+            points -= taken
+            moves.append((lot.id, taken))
+    return moves, points
+
+
+def spending_order(lots: Sequence[Lot], first: UUID) -> list[Lot]:
+    """Put one lot before the others, which keep their order: a clawback begins with its own order's lot."""
+    return sorted(lots, key=lambda lot: lot.id != first)

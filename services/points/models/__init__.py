@@ -1,0 +1,23 @@
+"""Tables of the ledger. The constraints are the last line of defence: what they forbid cannot be stored.
+
+Rows of the hot tables refer to each other without foreign keys: a check per row would cost more than the
+row itself. All of them are written under the lock of the member's account, entries and lots are never
+deleted, and the summary compares the tables with each other.
+"""
+
+from services.points.models.base import Base
+from services.points.models.ledger import Account, Entry, Lot, LotMove
+from services.points.models.orders import EarningRule, OrderRefund
+from services.points.models.rewards import Redemption, Reward
+
+__all__ = [
+    "Account",
+    "Base",
+    "EarningRule",
+    "Entry",
+    "Lot",
+    "LotMove",
+    "OrderRefund",
+    "Redemption",
+    "Reward",
+]

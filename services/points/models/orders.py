@@ -1,0 +1,61 @@
+"""What the ledger keeps of orders: their refunds, and the rules they earn by."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.points.models.base import NOW, ZERO, Base
+
+
+class OrderRefund(Base):
+    """A refund as it was heard of. One whose order is not paid yet waits here without `applied_at`."""
+
+    __tablename__ = "order_refunds"
+    __table_args__ = (
+        CheckConstraint("amount_minor >= 0", name="amount_minor"),
+        CheckConstraint("clawed_back_points >= 0", name="clawed_back_points"),
+        Index("ix_order_refunds_parked", "order_id", postgresql_where=text("applied_at IS NULL")),
+    )
+
+    order_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    refund_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    member_id: Mapped[UUID] = mapped_column(Uuid)
+    currency: Mapped[str] = mapped_column(String(3))
+    amount_minor: Mapped[int] = mapped_column(BigInteger)
+    complete: Mapped[bool]
+    actor: Mapped[str] = mapped_column(Text)
+    refunded_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    heard_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=NOW)
+    applied_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    clawed_back_points: Mapped[int] = mapped_column(BigInteger, server_default=ZERO)
+
+
+class EarningRule(Base):
+    """A version of the earning rule. Versions are added and never changed."""
+
+    __tablename__ = "earning_rules"
+    __table_args__ = (
+        UniqueConstraint("effective_at"),
+        CheckConstraint("points_per_unit BETWEEN 0 AND 1000000", name="points_per_unit"),
+        CheckConstraint("lot_lifetime_days BETWEEN 1 AND 36500", name="lot_lifetime_days"),
+    )
+
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    points_per_unit: Mapped[int] = mapped_column(BigInteger)
+    lot_lifetime_days: Mapped[int | None] = mapped_column(Integer)
+    effective_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    created_by: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=NOW)
