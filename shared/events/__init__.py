@@ -35,6 +35,7 @@ from shared.events.links import LinkShared, LinkVisited
 from shared.events.members import (
     Consent,
     ContactPoint,
+    MemberBirthday,
     MemberConsentChanged,
     MemberCreated,
     MemberErased,
@@ -94,6 +95,7 @@ __all__ = [
     "Headers",
     "LinkShared",
     "LinkVisited",
+    "MemberBirthday",
     "MemberConsentChanged",
     "MemberCreated",
     "MemberErased",

@@ -1,7 +1,7 @@
 """Members: who they are, what tier they hold, what they agreed to; and the one topic with personal data."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from msgspec import Meta, Struct, field
@@ -141,6 +141,22 @@ class MemberErased(Event, type="member.erased", topic="members", key="member_id"
     erased_at: Annotated[Instant, says("When the data was erased.")]
 
 
+class MemberBirthday(Event, type="member.birthday", topic="members", key="member_id"):
+    """A member's birthday begins; said once per member and birthday year, however often the date is changed.
+
+    29 February is celebrated on the day that the program names in other years. The bounds are those of the
+    member's local day, so that nobody has to know the date or the zone to tell what happened on it.
+
+    Stated by: members.
+    Heard by: points, messaging.
+    """
+
+    member_id: MemberId
+    birthday_year: Annotated[int, Meta(ge=1900, le=9999), says("The calendar year of the celebration.")]
+    starts_at: Annotated[Instant, says("When the day begins where the member lives.")]
+    ends_at: Annotated[Instant, says("When it is over there.")]
+
+
 class ContactPoint(Struct, frozen=True, kw_only=True):
     """An address at which a member can be reached."""
 
@@ -173,6 +189,12 @@ class MemberProfile(Event, type="member.profile", topic="member-profiles", key="
     birthday: Annotated[date | None, says("Date of birth.")] = None
     tier: Annotated[Code | None, says("The tier that the member holds.")] = None
     tags: Annotated[Tags, says("All tags of the member.")] = field(default_factory=list)
+    groups: Annotated[Tags, says("The groups that the operator has put the member in.")] = field(
+        default_factory=list
+    )
+    attributes: Annotated[
+        dict[str, Any], says("What the operator's own schema knows of the member; personal as all of this.")
+    ] = field(default_factory=dict)
     contact_points: Annotated[
         list[ContactPoint], Meta(max_length=MAX_TAGS), says("All addresses of the member.")
     ] = field(default_factory=list)
