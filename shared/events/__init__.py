@@ -45,6 +45,7 @@ from shared.events.members import (
     MemberTagged,
     MemberTierDowngraded,
     MemberTierUpgraded,
+    MemberUnmerged,
     MemberUntagged,
 )
 from shared.events.messages import (
@@ -105,6 +106,7 @@ __all__ = [
     "MemberTagged",
     "MemberTierDowngraded",
     "MemberTierUpgraded",
+    "MemberUnmerged",
     "MemberUntagged",
     "MessageDelivered",
     "MessageDropped",

@@ -16,6 +16,7 @@ from shared.events.fields import (
     Identifier,
     Instant,
     MemberId,
+    Natural,
     Positive,
     Sentence,
     Source,
@@ -118,16 +119,41 @@ class MemberConsentChanged(Event, type="member.consent_changed", topic="members"
     changed_at: Annotated[Instant, says("When it was said.")]
 
 
+LinkRevision = Annotated[
+    Natural,
+    says("Counts the merges and unmerges of the merged member; of two, the one with the higher holds."),
+]
+
+
 class MemberMerged(Event, type="member.merged", topic="members", key="surviving_id"):
     """Two members turned out to be one person; the merged id stays an alias of the surviving one.
+
+    Nothing is said anew: orders, refunds, tags and consents go on naming the member that they came under, the
+    merged one too, before, during and after. Whoever needs the person follows the aliases, A to B and B to C.
+    These events travel under another key than those of the merged member and may come before or after any of
+    them; per merged id the highest `revision` holds, whatever came first.
 
     Stated by: members.
     Heard by: points, campaigns, messaging, analytics.
     """
 
-    surviving_id: Annotated[UUID, says("The member that stays.")]
+    surviving_id: Annotated[UUID, says("The member that stays; it may itself be an alias of another later.")]
     merged_id: Annotated[UUID, says("The member that became an alias.")]
     merged_at: Annotated[Instant, says("When they were merged.")]
+    revision: LinkRevision = 0
+
+
+class MemberUnmerged(Event, type="member.unmerged", topic="members", key="surviving_id"):
+    """A merge was undone: both members stand for themselves again, each with what came under its own id.
+
+    Stated by: members.
+    Heard by: points, campaigns, messaging, analytics.
+    """
+
+    surviving_id: Annotated[UUID, says("The member that the other one was an alias of.")]
+    merged_id: Annotated[UUID, says("The member that stands for itself again.")]
+    unmerged_at: Annotated[Instant, says("When the merge was undone.")]
+    revision: LinkRevision = 0
 
 
 class MemberErased(Event, type="member.erased", topic="members", key="member_id"):
