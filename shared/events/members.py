@@ -40,6 +40,9 @@ class MemberCreated(Event, type="member.created", topic="members", key="member_i
     source: Source
     external_id: Annotated[Identifier, says("The customer, as the source names them.")]
     created_at: Annotated[Instant, says("When the member joined.")]
+    tier: Annotated[Code | None, says("The tier that everybody joins in; none if each has to be earned.")] = (
+        None
+    )
 
 
 class MemberTierUpgraded(Event, type="member.tier_upgraded", topic="members", key="member_id"):
@@ -56,6 +59,10 @@ class MemberTierUpgraded(Event, type="member.tier_upgraded", topic="members", ke
     reason: Annotated[Sentence, says("What decided it, such as `spend`.")]
     window_spend_minor: Annotated[
         Bigint | None, says("Spend in the qualifying window at that time, in minor units.")
+    ] = None
+    until: Annotated[Instant | None, says("When the tier's period ends; none if it has none.")] = None
+    points_multiplier_percent: Annotated[
+        Positive | None, says("What the tier makes of points earned; none is 100.")
     ] = None
 
 
@@ -74,6 +81,92 @@ class MemberTierDowngraded(Event, type="member.tier_downgraded", topic="members"
     window_spend_minor: Annotated[
         Bigint | None, says("Spend in the qualifying window at that time, in minor units.")
     ] = None
+    until: Annotated[Instant | None, says("When the tier's period ends; none if it has none.")] = None
+    points_multiplier_percent: Annotated[
+        Positive | None, says("What the tier makes of points earned; none is 100.")
+    ] = None
+
+
+class MemberTierProlonged(Event, type="member.tier_prolonged", topic="members", key="member_id"):
+    """The period of a member's tier ended and a new one began in the same tier.
+
+    Stated by: members.
+    Heard by: messaging, analytics.
+    """
+
+    member_id: MemberId
+    tier: Annotated[Code, says("The tier that the member keeps.")]
+    prolonged_at: Annotated[Instant, says("When the old period ended and the new one began.")]
+    until: Annotated[Instant | None, says("When the new period ends; none if it has no end.")] = None
+    reason: Annotated[Sentence, says("Why it was kept: `earned`, `floor`, or `no_downgrade`.")]
+
+
+class MemberTierAtRisk(Event, type="member.tier_at_risk", topic="members", key="member_id"):
+    """A member will lose the tier at a date unless enough is earned until then: the grace is announced.
+
+    Stated by: members.
+    Heard by: messaging, analytics.
+    """
+
+    member_id: MemberId
+    tier: Annotated[Code, says("The tier that the member still holds.")]
+    to_tier: Annotated[Code | None, says("The tier that the member would fall to; none if to none.")] = None
+    falls_at: Annotated[Instant, says("When the tier is lost if nothing is earned until then.")]
+    reason: Annotated[Sentence, says("What put it at risk: `refund`, or `period_end`.")]
+    announced_at: Annotated[Instant, says("When this was decided.")]
+
+
+class MemberTierRetained(Event, type="member.tier_retained", topic="members", key="member_id"):
+    """What was announced by `member.tier_at_risk` is off: enough was earned within the grace.
+
+    Stated by: members.
+    Heard by: messaging, analytics.
+    """
+
+    member_id: MemberId
+    tier: Annotated[Code, says("The tier that the member keeps.")]
+    retained_at: Annotated[Instant, says("When that was decided.")]
+    until: Annotated[Instant | None, says("When the tier's period ends; none if it has none.")] = None
+
+
+class MemberTierPurchaseDeclined(
+    Event, type="member.tier_purchase_declined", topic="members", key="member_id"
+):
+    """A tier that was paid for in points could not be given: whoever took the points gives them back.
+
+    Stated by: members.
+    Heard by: points.
+    """
+
+    member_id: MemberId
+    redemption_id: Annotated[UUID, says("The redemption that paid for the tier.")]
+    tier: Annotated[Identifier | None, says("The tier that was asked for, as the reward names it.")] = None
+    reason: Annotated[
+        Code, says("`unknown_tier`, `not_higher`, `tier_locked`, `unknown_member` or `no_tier_named`.")
+    ]
+    declined_at: Annotated[Instant, says("When it was declined.")]
+
+
+class MemberStageChanged(Event, type="member.stage_changed", topic="members", key="member_id"):
+    """A member came into another stage of the customer lifecycle, in either direction.
+
+    Stages: `identification`, `development`, `stability`, `decline`, `recovered`, `lost`. Everybody begins in
+    the first, without an event.
+
+    Stated by: members.
+    Heard by: messaging, analytics.
+    """
+
+    member_id: MemberId
+    from_stage: Annotated[Code, says("The stage that was last said.")]
+    to_stage: Annotated[Code, says("The stage from now on.")]
+    changed_at: Annotated[Instant, says("Since when, by the orders' own times.")]
+    judged_at: Annotated[Instant, says("When it was found out.")]
+    reason: Annotated[Code, says("What decided it: `purchase`, `recency`, `history` or `rules`.")]
+    purchases: Annotated[Natural, says("Paid orders that were not called off or refunded whole.")]
+    recency_days: Annotated[Natural, says("Whole days since the last purchase.")]
+    expected_interval_days: Annotated[Natural, says("Days between purchases to expect of this member.")]
+    strategy: Annotated[Code | None, says("The strategy configured for the stage.")] = None
 
 
 class MemberTagged(Event, type="member.tagged", topic="members", key="member_id"):
