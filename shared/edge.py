@@ -24,7 +24,7 @@ from shared.idempotency import Answer, Claim
 from shared.problems import BadRequest, IdempotencyConflict, Refusal, Unauthenticated
 from shared.settings import ServiceSettings
 
-__all__ = ["Desk", "DryRun", "Platform", "Transaction", "TransactionalRoute", "platform"]
+__all__ = ["Desk", "DryRun", "Platform", "Transaction", "TransactionalRoute", "in_transaction", "platform"]
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -57,6 +57,15 @@ def platform(request: Request) -> Platform:
     """Return the platform of the service that answers this request."""
     found: Platform = request.app.state.platform
     return found
+
+
+async def in_transaction(request: Request, work: Callable[[AsyncSession], Awaitable[Response]]) -> Response:
+    """Run what a plain route decides to do as one transaction, with all that `TransactionalRoute` gives."""
+
+    async def answer(request: Request) -> Response:
+        return await work(request.state.session)
+
+    return await _commit(request, platform(request).database, answer)
 
 
 class _RollBack(Exception):
@@ -169,7 +178,8 @@ class Desk(Generic[C, R]):
     """A group-committed operation behind a hot route, with idempotency for every command.
 
     `operation` takes a session and commands and returns one result or `Refusal` per command; `encode` turns
-    a result into the JSON body of a `status` answer. Routes that use a desk are plain routes:
+    a result into the JSON body of its answer, whose status is `status`, or what that says of the result.
+    Routes that use a desk are plain routes:
 
         @router.post("/v1/redemptions")
         async def redeem(request: Request, body: RedeemRequest, caller: ...) -> Response:
@@ -182,7 +192,7 @@ class Desk(Generic[C, R]):
         operation: Callable[[AsyncSession, Sequence[C]], Awaitable[Sequence[R | Refusal]]],
         encode: Callable[[R], bytes],
         *,
-        status: int = 200,
+        status: int | Callable[[R], int] = 200,
     ) -> None:
         self.name = name
         self._operation = operation
@@ -258,13 +268,14 @@ class Desk(Generic[C, R]):
             response = self._response(result)
             answers.append(response)
             if item.claim is not None:
-                kept.append((item.claim, Answer(self._status, bytes(response.body))))
+                kept.append((item.claim, Answer(response.status_code, bytes(response.body))))
         await idempotency.store(session, kept)
         await idempotency.release(session, refused)
         return answers
 
     def _response(self, result: R) -> Response:
-        return Response(self._encode(result), status_code=self._status, media_type="application/json")
+        status = self._status(result) if callable(self._status) else self._status
+        return Response(self._encode(result), status_code=status, media_type="application/json")
 
 
 def _rounds(submissions: Sequence[_Submission[Any]]) -> list[list[int]]:

@@ -1,6 +1,6 @@
 """Members, put together."""
 
-from services.members.api import routers
+from services.members.api import desks, routers
 from services.members.handlers import handlers
 from services.members.jobs import jobs
 from services.members.operations import count_members_to_judge
@@ -16,5 +16,6 @@ service = Service(
     routers=routers,
     handlers=handlers,
     jobs=jobs,
+    desks=desks,
     backlogs={"tiers_to_judge": count_members_to_judge},
 )

@@ -1,9 +1,11 @@
 """The routes of members."""
 
+from services.members.api.orders import hot_router, orders_desk
 from services.members.api.orders import router as orders_router
 from services.members.api.people import router as people_router
 from services.members.api.program import router as program_router
 
-__all__ = ["routers"]
+__all__ = ["desks", "routers"]
 
-routers = [orders_router, people_router, program_router]
+routers = [hot_router, orders_router, people_router, program_router]
+desks = [orders_desk]

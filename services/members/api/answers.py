@@ -9,7 +9,7 @@ from fastapi import Response
 
 from shared.problems import InvalidItem, Refusal
 
-__all__ = ["answer", "merged"]
+__all__ = ["answer", "encode", "merged", "status_of"]
 
 R = TypeVar("R")
 
@@ -34,8 +34,7 @@ def answer(
         if isinstance(outcome, Refusal):
             raise outcome
         body = shape(outcome)
-        status = 200 if body["status"] == "unchanged" else 202 if body.get("state") == "parked" else 201
-        return _json(body, status)
+        return _json(body, status_of(body))
     results = [
         {"status": "refused", "problem": outcome.problem()}
         if isinstance(outcome, Refusal)
@@ -47,5 +46,15 @@ def answer(
     return _json({**{status: counts[status] for status in statuses}, "results": results}, 200)
 
 
+def status_of(body: dict[str, Any]) -> int:
+    """The status of a single item's answer."""
+    return 200 if body["status"] == "unchanged" else 202 if body.get("state") == "parked" else 201
+
+
+def encode(body: Any) -> bytes:
+    """The JSON of an answer."""
+    return _encoder.encode(body)
+
+
 def _json(body: Any, status: int) -> Response:
-    return Response(_encoder.encode(body), status_code=status, media_type="application/json")
+    return Response(encode(body), status_code=status, media_type="application/json")

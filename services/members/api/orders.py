@@ -1,15 +1,17 @@
 """Orders, refunds and cancellations."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members import operations
-from services.members.api.answers import answer, merged
-from services.members.domain import state_of
+from services.members.api.answers import answer, encode, merged, status_of
+from services.members.domain import IncomingOrder, state_of
 from services.members.errors import (
     CancellationConflict,
     MemberNotFound,
@@ -37,12 +39,13 @@ from services.members.schemas import (
     read_batch,
 )
 from shared.auth import Caller, require
-from shared.edge import DryRun, Transaction, TransactionalRoute
+from shared.edge import Desk, DryRun, Transaction, TransactionalRoute, desk, in_transaction
 from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page, cut, decode_cursor
 from shared.problems import (
     InvalidItem,
     InvalidRequest,
     MalformedJson,
+    Overloaded,
     PayloadTooLarge,
     Refusal,
     UnsupportedMediaType,
@@ -50,7 +53,7 @@ from shared.problems import (
 )
 from shared.request_limits import body_limit
 
-__all__ = ["router"]
+__all__ = ["hot_router", "orders_desk", "router"]
 
 # A thousand orders of ten lines each fit with room to spare; the body is held in memory while it is read.
 BATCH_MAX_BYTES = 10 * 1024 * 1024
@@ -58,6 +61,8 @@ BATCH_MAX_BYTES = 10 * 1024 * 1024
 BODY_REFUSALS = (InvalidRequest, MalformedJson, PayloadTooLarge, TooManyItems, UnsupportedMediaType)
 
 router = APIRouter(prefix="/v1", route_class=TransactionalRoute)
+# A desk has its own transactions, so its route is a plain one.
+hot_router = APIRouter(prefix="/v1")
 
 Reader = Annotated[Caller, Depends(require("members:read"))]
 Writer = Annotated[Caller, Depends(require("members:write"))]
@@ -73,29 +78,6 @@ def _responses(result: Any, *refusals: type[Refusal]) -> dict[int | str, dict[st
     }
 
 
-@router.post(
-    "/orders",
-    tags=["orders"],
-    status_code=201,
-    response_model=OrderResult,
-    openapi_extra=batch_body(OrderIn, lines=True),
-    responses=_responses(OrderResult, OrderConflict, OrderTotalMismatch),
-)
-@body_limit(BATCH_MAX_BYTES)
-async def take_orders(
-    request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
-) -> Response:
-    """Take in an order, an array of up to 1,000, or as many lines of NDJSON.
-
-    An order that comes again changes nothing; placed before and now with `paid_at`, it is paid; with other
-    content it is refused.
-    """
-    batch = read_batch(OrderIn, await request.body(), request.headers.get("content-type", ""))
-    commands = [item.command() for item in batch.items if not isinstance(item, InvalidItem)]
-    taken = await operations.take_orders(session, commands, actor=caller.key_id)
-    return answer(merged(batch.items, taken), _order_taken, is_single=batch.is_single)
-
-
 def _order_taken(taken: OrderTaken) -> dict[str, Any]:
     order = taken.order
     body = {
@@ -105,6 +87,53 @@ def _order_taken(taken: OrderTaken) -> dict[str, Any]:
         "state": state_of(order),
     }
     return body | {"note": taken.note} if taken.note else body
+
+
+async def _take_singles(
+    session: AsyncSession, orders: Sequence[tuple[IncomingOrder, str]]
+) -> list[OrderTaken | Refusal]:
+    """Take in orders that came one by one, each with who handed it in: one call per caller."""
+    outcomes: dict[int, OrderTaken | Refusal] = {}
+    for actor in {actor: None for _, actor in orders}:
+        mine = [index for index, (_, caller) in enumerate(orders) if caller == actor]
+        taken = await operations.take_orders(session, [orders[index][0] for index in mine], actor=actor)
+        outcomes.update(zip(mine, taken, strict=True))
+    return [outcomes[index] for index in range(len(orders))]
+
+
+orders_desk: Desk[tuple[IncomingOrder, str], OrderTaken] = Desk(
+    "orders",
+    _take_singles,
+    lambda taken: encode(_order_taken(taken)),
+    status=lambda taken: status_of(_order_taken(taken)),
+)
+
+
+@hot_router.post(
+    "/orders",
+    tags=["orders"],
+    status_code=201,
+    response_model=OrderResult,
+    openapi_extra=batch_body(OrderIn, lines=True),
+    responses=_responses(OrderResult, OrderConflict, OrderTotalMismatch, Overloaded),
+)
+@body_limit(BATCH_MAX_BYTES)
+async def take_orders(request: Request, caller: Writer, dry_run: DryRun = False) -> Response:
+    """Take in an order, an array of up to 1,000, or as many lines of NDJSON.
+
+    An order that comes again changes nothing; placed before and now with `paid_at`, it is paid; with other
+    content it is refused. Orders that come one by one share their transactions.
+    """
+    batch = read_batch(OrderIn, await request.body(), request.headers.get("content-type", ""))
+    commands = [item.command() for item in batch.items if not isinstance(item, InvalidItem)]
+    if batch.is_single:
+        return await desk(request, orders_desk.name).answer(request, (commands[0], caller.key_id))
+
+    async def take(session: AsyncSession) -> Response:
+        taken = await operations.take_orders(session, commands, actor=caller.key_id)
+        return answer(merged(batch.items, taken), _order_taken, is_single=False)
+
+    return await in_transaction(request, take)
 
 
 @router.post(
