@@ -20,18 +20,7 @@ handlers = Handlers()
 @handlers.on(OrderPaid)
 async def on_order_paid(session: AsyncSession, events: Sequence[Envelope[OrderPaid]]) -> None:
     """Let paid orders earn."""
-    commands = [
-        Earn(
-            order.order_id,
-            order.member_id,
-            order.currency,
-            order.total_minor,
-            order.paid_at,
-            envelope.source,
-        )
-        for envelope in events
-        for order in (envelope.data,)
-    ]
+    commands = [Earn(envelope.data, envelope.source) for envelope in events]
     _raise_first(await operations.earn(session, commands))
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, overload
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,7 +15,7 @@ from services.points.domain import Reward
 from services.points.operations import Earn, Refund
 from services.points.operations.show import Balance
 from shared.database import Database
-from shared.events import Envelope, Event
+from shared.events import Envelope, Event, OrderPaid
 from shared.ids import new_id
 from tests.fixtures.services import emitted
 
@@ -21,20 +23,51 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
 
 
-def earn_of(
+def order_of(
     member_id: UUID,
     total_minor: int = 10_000,
     *,
     order_id: UUID | None = None,
     currency: str = "USD",
     paid_at: datetime = NOW,
-) -> Earn:
-    """A paid order; 100.00 dollars earn 100 points under the first rule."""
-    return Earn(order_id or new_id(), member_id, currency, total_minor, paid_at, "members")
+    **facts: Any,
+) -> OrderPaid:
+    """A paid order, with whatever else a rule may ask of it."""
+    return OrderPaid(
+        **{
+            "order_id": order_id or new_id(),
+            "member_id": member_id,
+            "source": "shop",
+            "shop_id": "1",
+            "external_order_id": "1",
+            "currency": currency,
+            "total_minor": total_minor,
+            "placed_at": paid_at,
+            "paid_at": paid_at,
+            "lines": [],
+        }
+        | facts
+    )
+
+
+def earn_of(member_id: UUID, total_minor: int = 10_000, **facts: Any) -> Earn:
+    """A paid order to earn on; 100.00 dollars earn 100 points under the first rule."""
+    return Earn(order_of(member_id, total_minor, **facts), "members")
+
+
+@overload
+def changed(command: Earn, **facts: Any) -> Earn: ...
+@overload
+def changed(command: Refund, **facts: Any) -> Refund: ...
+def changed(command: Earn | Refund, **facts: Any) -> Earn | Refund:
+    """The same order or refund with other facts."""
+    if isinstance(command, Refund):
+        return command._replace(**facts)
+    return command._replace(order=msgspec.structs.replace(command.order, **facts))
 
 
 def refund_of(
-    order: Earn,
+    paid: Earn,
     amount_minor: int,
     *,
     refund_id: str = "r1",
@@ -43,6 +76,7 @@ def refund_of(
     currency: str | None = None,
 ) -> Refund:
     """A refund of an order."""
+    order = paid.order
     return Refund(
         order.order_id,
         refund_id,

@@ -26,7 +26,7 @@ from services.points.domain import Reward
 from services.points.operations import Earn, Earned, Redeemed, Refund
 from shared.database import Database
 from shared.ids import new_id
-from tests.points.ledger import DAY, NOW, Books, coupon, earn_of, refund_of
+from tests.points.ledger import DAY, NOW, Books, changed, coupon, earn_of, refund_of
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ class LedgerMachine(RuleBasedStateMachine):
             for item in self.heard
             if isinstance(item, Refund) and (item.order_id, item.refund_id) == (order.order_id, str(number))
         ]
-        item = refund_of(order, order.total_minor // share, refund_id=str(number), complete=complete)
+        item = refund_of(order, order.order.total_minor // share, refund_id=str(number), complete=complete)
         item = known[0] if known else item
         self.wait(self.books.refund(item))
         self.heard.append(item)
@@ -115,7 +115,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def pass_time(self, days: int) -> None:
         by = days * DAY
         self.wait(self.books.pass_time(by))
-        self.orders = [order._replace(paid_at=order.paid_at - by) for order in self.orders]
+        self.orders = [changed(order, paid_at=order.order.paid_at - by) for order in self.orders]
         dates = {order.order_id: order for order in self.orders}
         self.heard = [dates[item.order_id] if isinstance(item, Earn) else item for item in self.heard]
 
@@ -132,7 +132,7 @@ class LedgerMachine(RuleBasedStateMachine):
         earned = dict.fromkeys(self.members, 0)
         for order in self.orders:
             if order.order_id in self.paid:
-                earned[order.member_id] += order.total_minor // 100
+                earned[order.member_id] += order.order.total_minor // 100
         for member_id in self.members:
             balance = self.wait(self.books.balance(member_id))
             assert balance.available_points >= 0
@@ -154,7 +154,7 @@ class LedgerMachine(RuleBasedStateMachine):
             order.order_id
             for order in self.orders
             if order.order_id in self.paid
-            and (order.order_id in complete or refunded[order.order_id] >= order.total_minor)
+            and (order.order_id in complete or refunded[order.order_id] >= order.order.total_minor)
         ]
         for order_id, net in self.wait(self._nets(full)):
             assert net == 0, order_id
@@ -173,7 +173,7 @@ class LedgerMachine(RuleBasedStateMachine):
             twins = {member_id: new_id() for member_id in self.members}
             orders = {order.order_id: new_id() for order in self.orders}
             copies = [
-                item._replace(member_id=twins[item.member_id], order_id=orders[item.order_id])
+                changed(item, member_id=twins[item.member_id], order_id=orders[item.order_id])
                 for item in self.heard
             ]
             self._hear(chance.sample(copies, len(copies)))

@@ -15,7 +15,7 @@ from services.points.errors import (
     UnknownOrderCurrency,
 )
 from services.points.operations import Earned, NewRule, Refunded
-from tests.points.ledger import DAY, NOW, Books, coupon, earn_of, names, outbox, refund_of
+from tests.points.ledger import DAY, NOW, Books, changed, coupon, earn_of, names, outbox, refund_of
 
 # Earning
 
@@ -63,7 +63,7 @@ async def test_an_order_worth_nothing_earns_nothing_but_is_known(books: Books) -
     assert first.points == 0
     assert first.entry_id is not None
     # The same order with another total is a duplicate all the same.
-    assert await books.earn(order._replace(total_minor=500)) == [Earned(order.order_id, None, 0)]
+    assert await books.earn(changed(order, total_minor=500)) == [Earned(order.order_id, None, 0)]
     async with books.database.reading() as session:
         assert await outbox(session, "points.earned") == []
     await books.assert_balanced()
@@ -312,7 +312,7 @@ async def test_a_parked_refund_in_another_currency_does_not_fail_the_order(books
 async def test_a_refund_that_names_another_member_finds_the_one_who_earned(books: Books) -> None:
     order = earn_of(uuid4())
     await books.earn(order)
-    await books.refund(refund_of(order, 10_000)._replace(member_id=uuid4()))
+    await books.refund(changed(refund_of(order, 10_000), member_id=uuid4()))
     assert (await books.balance(order.member_id)).available_points == 0
     await books.assert_balanced()
 

@@ -14,7 +14,7 @@ from services.points.operations.refund import apply_refunds
 from services.points.repository import ledger as ledger_repository
 from services.points.repository import orders as order_repository
 from services.points.repository.ledger import Credit, LotRow
-from shared.events import PointsEarned
+from shared.events import OrderPaid, PointsEarned
 from shared.money import UnknownCurrency
 from shared.outbox import emit
 from shared.problems import Refusal
@@ -23,14 +23,20 @@ REASON = "Order paid"
 
 
 class Earn(NamedTuple):
-    """Let a paid order earn."""
+    """Let a paid order earn. The event itself is handed on: a rule may ask for any of its facts."""
 
-    order_id: UUID
-    member_id: UUID
-    currency: str
-    total_minor: int
-    paid_at: datetime
+    order: OrderPaid
     actor: str
+
+    @property
+    def order_id(self) -> UUID:
+        """The order."""
+        return self.order.order_id
+
+    @property
+    def member_id(self) -> UUID:
+        """The member who paid."""
+        return self.order.member_id
 
 
 class Earned(NamedTuple):
@@ -95,7 +101,8 @@ async def _credit(session: AsyncSession, grants: Mapping[UUID, _Grant]) -> tuple
     """
     given: dict[UUID, Credit] = {}
     for command, _, points, expires_at in grants.values():
-        given[command.member_id] = _add(given.get(command.member_id), command.member_id, points, expires_at)
+        member_id = command.member_id
+        given[member_id] = _add(given.get(member_id), member_id, points, expires_at)
     ordinary = await ledger_repository.credit_accounts(session, given.values())
     known = await ledger_repository.known_earns(session, list(grants))
     mistaken = {grants[order_id].command.member_id for order_id in known} & ordinary.keys()
@@ -122,16 +129,17 @@ def _add(credit: Credit | None, member_id: UUID, points: int, expires_at: dateti
 
 
 def _judge(rules: RuleBook, command: Earn) -> _Grant | Refusal:
-    rule = rules.at(command.paid_at)
+    order = command.order
+    rule = rules.at(order.paid_at)
     try:
-        points = rule.points_for(command.total_minor, command.currency)
-        return _Grant(command, rule, points, rule.expiry_of(command.paid_at))
+        points = rule.points_for(order.total_minor, order.currency)
+        return _Grant(command, rule, points, rule.expiry_of(order.paid_at))
     except UnknownCurrency:
-        return UnknownOrderCurrency(order_id=str(command.order_id))
+        return UnknownOrderCurrency(order_id=str(order.order_id))
     except PointsOutOfRange:
-        return TooManyPoints(order_id=str(command.order_id))
+        return TooManyPoints(order_id=str(order.order_id))
     except OverflowError:
-        return ExpiryOutOfRange(order_id=str(command.order_id))
+        return ExpiryOutOfRange(order_id=str(order.order_id))
 
 
 def _post(ledger: Ledger, grant: _Grant, *, late: bool) -> UUID:
@@ -139,8 +147,8 @@ def _post(ledger: Ledger, grant: _Grant, *, late: bool) -> UUID:
 
     What has expired before it arrived repays nothing, just as if it had arrived in time and expired since.
     """
-    command, rule, points, expires_at = grant
-    account = ledger.accounts[command.member_id]
+    (order, actor), rule, points, expires_at = grant
+    account = ledger.accounts[order.member_id]
     account.earned_points += points
     opened = points if late else account.repay(points)
     account.open_points += opened
@@ -148,16 +156,16 @@ def _post(ledger: Ledger, grant: _Grant, *, late: bool) -> UUID:
         account,
         "earn",
         points,
-        about_id=command.order_id,
-        actor=command.actor,
+        about_id=order.order_id,
+        actor=actor,
         reason=REASON,
-        occurred_at=command.paid_at,
+        occurred_at=order.paid_at,
         rule_version=rule.version,
-        basis_minor=command.total_minor,
-        currency=command.currency,
+        basis_minor=order.total_minor,
+        currency=order.currency,
     )
     if opened:
-        ledger.lots.append(LotRow(entry_id, account.member_id, opened, opened, command.paid_at, expires_at))
+        ledger.lots.append(LotRow(entry_id, account.member_id, opened, opened, order.paid_at, expires_at))
         if expires_at is not None and (account.next_expiry_at is None or expires_at < account.next_expiry_at):
             account.next_expiry_at = expires_at
     if late:
@@ -167,13 +175,13 @@ def _post(ledger: Ledger, grant: _Grant, *, late: bool) -> UUID:
             PointsEarned(
                 member_id=account.member_id,
                 entry_id=entry_id,
-                order_id=command.order_id,
+                order_id=order.order_id,
                 points=points,
                 expires_at=expires_at,
                 reason=REASON,
                 rule_version=rule.version,
-                earned_at=command.paid_at,
-                order_currency=command.currency,
+                earned_at=order.paid_at,
+                order_currency=order.currency,
                 balance_points=account.balance_points - ledger.withheld.get(account.member_id, 0),
             )
         )
