@@ -149,8 +149,74 @@ tags = Table(
     Column("source", Text, nullable=False),
     Column("given_at", INSTANT, nullable=False, server_default=NOW),
     Column("expires_at", INSTANT),
-    PrimaryKeyConstraint("member_id", "tag", name="pk_tags"),
+    # Each source holds a tag for itself: it stays while any of them does.
+    PrimaryKeyConstraint("member_id", "tag", "source", name="pk_tags"),
     Index("ix_tags_expires_at", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+)
+
+member_groups = Table(
+    "member_groups",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("title", Text),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", INSTANT, nullable=False, server_default=NOW),
+)
+
+group_memberships = Table(
+    "group_memberships",
+    metadata,
+    _member_column(),
+    Column("group_name", Text, ForeignKey("member_groups.name"), nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("added_at", INSTANT, nullable=False, server_default=NOW),
+    PrimaryKeyConstraint("member_id", "group_name", name="pk_group_memberships"),
+    Index("ix_group_memberships_group_name", "group_name", "member_id"),
+)
+
+# Every version stays, so that one can tell by which a member's attributes were accepted.
+attribute_schemas = Table(
+    "attribute_schemas",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("schema", JSONB, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", INSTANT, nullable=False, server_default=NOW),
+)
+
+# Beside the members, because every order writes those and hardly any changes these.
+member_attributes = Table(
+    "member_attributes",
+    metadata,
+    _member_column(primary_key=True),
+    Column("attributes", JSONB, nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("updated_at", INSTANT, nullable=False, server_default=NOW),
+)
+
+# When a member is celebrated next, and last was. The date of birth itself is on the member; a row that names
+# no instant is one of a member who took the date away again.
+birthdays = Table(
+    "birthdays",
+    metadata,
+    _member_column(primary_key=True),
+    Column("birthday_year", Integer),
+    Column("next_at", INSTANT),
+    Column("celebrated_year", Integer),
+    Column("celebrated_on", Date),
+    Index("ix_birthdays_next_at", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+)
+
+# That a birthday was said anew, by whom and when; never which, so that taking it away takes it away.
+birthday_changes = Table(
+    "birthday_changes",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _member_column(),
+    Column("is_first", Boolean, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("recorded_at", INSTANT, nullable=False, server_default=NOW),
+    Index("ix_birthday_changes_member_id", "member_id", "recorded_at"),
 )
 
 orders = Table(

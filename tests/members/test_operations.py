@@ -6,7 +6,7 @@ from uuid import UUID
 from services.members import operations
 from services.members.domain import Level, Statement
 from services.members.jobs import jobs
-from services.members.operations import ConsentRecorded, Tagging
+from services.members.operations import ConsentRecorded
 from shared.ids import new_id
 from shared.problems import Refusal
 from tests.members.shop import Shop, order
@@ -62,45 +62,6 @@ async def test_an_unknown_member_spares_its_neighbours(shop: Shop) -> None:
     await shop.take(order(1))
     results = await record(shop, said(new_id(), True, 1), said(await shop.member_id(), True, 1))
     assert [isinstance(result, Refusal) for result in results] == [True, False]
-
-
-async def test_tags_come_and_go_and_say_who_gave_them(shop: Shop) -> None:
-    await shop.take(order(1))
-    member_id = await shop.member_id()
-    async with shop.database.transaction() as session:
-        await operations.tag_members(session, [Tagging(member_id, ["vip", "eu"], "kim")])
-    async with shop.database.transaction() as session:
-        await operations.tag_members(session, [Tagging(member_id, ["vip", "new"], "lee")])
-    async with shop.database.transaction() as session:
-        await operations.untag_members(session, [Tagging(member_id, ["eu", "never"], "kim")])
-    tagged = [(event["tags"], event["tag_source"]) for _, _, event in await shop.said("member.tagged")]
-    assert tagged == [(["eu", "vip"], "kim"), (["new"], "lee")]
-    assert [event["tags"] for _, _, event in await shop.said("member.untagged")] == [["eu"]]
-    assert (await shop.said("member.profile"))[-1][2]["tags"] == ["new", "vip"]
-
-
-async def test_an_expired_tag_is_gone_at_once_and_said_to_be_gone_by_the_job(shop: Shop) -> None:
-    await shop.take(order(1))
-    member_id = await shop.member_id()
-    async with shop.database.transaction() as session:
-        await operations.tag_members(session, [Tagging(member_id, ["flash"], "kim", expires_in_seconds=0.0)])
-    assert (await shop.member())["tags"] == []
-    assert await run_job(shop, "drop_expired_tags") == 1
-    assert await run_job(shop, "drop_expired_tags") == 0
-    ((_, _, gone),) = await shop.said("member.untagged")
-    assert (gone["tags"], gone["tag_source"]) == (["flash"], "expiry")
-
-
-async def test_a_member_has_no_more_tags_than_a_profile_holds(shop: Shop) -> None:
-    await shop.take(order(1))
-    member_id = await shop.member_id()
-    commands = [
-        Tagging(member_id, [f"t{n}" for n in range(start, start + 50)], "kim") for start in range(0, 250, 50)
-    ]
-    async with shop.database.transaction() as session:
-        results = await operations.tag_members(session, commands)
-    assert [None if result is None else result.code for result in results] == [None] * 4 + ["too_many_tags"]
-    assert len((await shop.member())["tags"]) == 200
 
 
 async def test_a_profile_is_changed_and_a_value_taken_away(shop: Shop) -> None:

@@ -4,8 +4,10 @@ from services.members.api.orders import hot_router, orders_desk
 from services.members.api.orders import router as orders_router
 from services.members.api.people import router as people_router
 from services.members.api.program import router as program_router
+from services.members.api.tags import router as tags_router
 
 __all__ = ["desks", "routers"]
 
-routers = [hot_router, orders_router, people_router, program_router]
+# Paths of fixed words come before those that take any id in the same place.
+routers = [hot_router, orders_router, tags_router, people_router, program_router]
 desks = [orders_desk]

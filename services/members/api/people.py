@@ -1,4 +1,4 @@
-"""Members: who they are, their tags and what they agreed to."""
+"""Members: who they are and what they agreed to."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,16 +10,14 @@ from sqlalchemy import RowMapping
 from services.members import operations
 from services.members.api.answers import answer, merged
 from services.members.domain import Statement
-from services.members.errors import MemberNotFound, TooManyTags
-from services.members.operations import ConsentRecorded, Tagging
+from services.members.errors import MemberNotFound
+from services.members.operations import ConsentRecorded
 from services.members.schemas import (
     BatchAnswer,
     ConsentIn,
     ConsentResult,
     MemberOut,
     ProfilePatch,
-    TagsIn,
-    TagsOut,
     batch_body,
     read_batch,
 )
@@ -91,31 +89,6 @@ async def change_profile(
     return _member_out(await operations.read_member(session, member_id))
 
 
-@router.put(
-    "/members/{member_id}/tags", tags=["members"], responses=problem_responses(MemberNotFound, TooManyTags)
-)
-async def tag_member(
-    member_id: UUID, body: TagsIn, session: Transaction, caller: Writer, dry_run: DryRun = False
-) -> TagsOut:
-    """Give a member tags, beside those it has."""
-    tagging = Tagging(member_id, body.tags, body.source or caller.key_id, body.expires_in_seconds)
-    _raise_refusals(await operations.tag_members(session, [tagging]))
-    return _tags_out(await operations.read_member(session, member_id))
-
-
-@router.delete("/members/{member_id}/tags", tags=["members"], responses=problem_responses(MemberNotFound))
-async def untag_member(
-    member_id: UUID,
-    session: Transaction,
-    caller: Writer,
-    tag: Annotated[list[str], Query(min_length=1, max_length=50, description="Which to take; repeatable.")],
-    dry_run: DryRun = False,
-) -> TagsOut:
-    """Take tags from a member; those that it does not have do not matter."""
-    _raise_refusals(await operations.untag_members(session, [Tagging(member_id, tag, caller.key_id)]))
-    return _tags_out(await operations.read_member(session, member_id))
-
-
 @router.post(
     "/consents",
     tags=["members"],
@@ -175,7 +148,3 @@ def _raise_refusals(results: list[Refusal | None]) -> None:
 
 def _member_out(row: RowMapping) -> MemberOut:
     return MemberOut.model_validate({**row, "spend_currency": settings().program_currency})
-
-
-def _tags_out(row: RowMapping) -> TagsOut:
-    return TagsOut.model_validate({"member_id": row["member_id"], "tags": row["tags"]})

@@ -16,6 +16,7 @@ from services.members.domain.orders import (
     verdict,
 )
 from services.members.domain.people import ATTRIBUTES, Member, state_attributes
+from services.members.domain.tags import HeldTags, TagChange
 from services.members.domain.tiers import Ladder, Level, Move, judge
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Cancellation",
     "ConsentState",
     "ContactPoint",
+    "HeldTags",
     "IncomingOrder",
     "KnownOrder",
     "Ladder",
@@ -34,6 +36,7 @@ __all__ = [
     "Refund",
     "RefundedLine",
     "Statement",
+    "TagChange",
     "Verdict",
     "heard",
     "judge",

@@ -4,7 +4,7 @@ their order, and leaves the commit to the edge.
 
 from services.members.operations.consents import ConsentRecorded, record_consents
 from services.members.operations.intake import OrderTaken, take_orders
-from services.members.operations.people import change_profile
+from services.members.operations.profile import change_profile
 from services.members.operations.reading import (
     find_member,
     read_member,
@@ -22,7 +22,7 @@ from services.members.operations.returns import (
     take_refunds,
 )
 from services.members.operations.summary import Summary, fold_tallies, summarise
-from services.members.operations.tags import Tagging, drop_expired_tags, tag_members, untag_members
+from services.members.operations.tags import change_tags, drop_expired_tags
 from services.members.operations.tiers import count_members_to_judge, rejudge_members, replace_tiers
 
 __all__ = [
@@ -31,9 +31,9 @@ __all__ = [
     "OrderTaken",
     "RefundTaken",
     "Summary",
-    "Tagging",
     "apply_parked",
     "change_profile",
+    "change_tags",
     "count_members_to_judge",
     "drop_expired_tags",
     "find_member",
@@ -48,9 +48,7 @@ __all__ = [
     "rejudge_members",
     "replace_tiers",
     "summarise",
-    "tag_members",
     "take_cancellations",
     "take_orders",
     "take_refunds",
-    "untag_members",
 ]

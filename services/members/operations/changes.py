@@ -127,7 +127,6 @@ def _moved(move: Move, reason: str) -> Event:
 
 
 def _profile(member: Member, parts: people.Snapshot, now: datetime) -> MemberProfile:
-    contact_points, consents, tags = parts
     return MemberProfile(
         member_id=member.id,
         display_name=member.display_name,
@@ -136,9 +135,11 @@ def _profile(member: Member, parts: people.Snapshot, now: datetime) -> MemberPro
         country=member.country,
         birthday=member.birthday,
         tier=member.tier,
-        tags=tags,
-        contact_points=contact_points,
-        consents=consents,
+        tags=parts.tags,
+        groups=parts.groups,
+        attributes=parts.attributes,
+        contact_points=parts.contact_points,
+        consents=parts.consents,
         updated_at=now,
         revision=member.revision,
     )

@@ -1,104 +1,99 @@
 """Tags: words that group members, each with who gave it and when it falls off."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.members.domain import HeldTags, TagChange
 from services.members.errors import MemberNotFound, TooManyTags
 from services.members.operations.changes import Changes
-from services.members.repository import program
+from services.members.repository import tags as repository
 from services.members.settings import settings
 from shared.clock import utc_now
 from shared.events import MemberTagged, MemberUntagged
 from shared.problems import Refusal
 
-__all__ = ["Tagging", "drop_expired_tags", "tag_members", "untag_members"]
+__all__ = ["change_tags", "drop_expired_tags"]
+
+# Rows per tag that a profile may hold on average; five systems that all tag alike are many.
+SOURCES_PER_TAG = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Tagging:
-    """Tags to give to a member, or to take; `expires_in_seconds` None is for ever."""
+async def change_tags(session: AsyncSession, commands: Sequence[TagChange]) -> list[bool | Refusal]:
+    """Take and give tags; each result says whether anything changed. Commands are carried out in their order.
 
-    member_id: UUID
-    tags: Sequence[str]
-    source: str
-    expires_in_seconds: float | None = None
-
-
-async def tag_members(session: AsyncSession, commands: Sequence[Tagging]) -> list[Refusal | None]:
-    """Give tags. One result per command, in their order."""
+    A member is tagged when the first source gives a tag, and untagged when the last one has taken it: a
+    segment cannot take what a person gave.
+    """
     changes = await Changes.begin(session, settings().program_currency)
     await changes.lock({command.member_id for command in commands})
-    present = await program.tag_counts(session, changes.members)
-    results: list[Refusal | None] = []
-    wanted: dict[tuple[UUID, str], Tagging] = {}
+    held = await repository.tags_held(session, changes.members)
+    limit = settings().tags_per_member
+    results: list[bool | Refusal] = []
     for command in commands:
         if command.member_id not in changes.members:
             results.append(MemberNotFound())
-            continue
-        after = present.get(command.member_id, set()) | set(command.tags)
-        if len(after) > settings().tags_per_member:
-            results.append(TooManyTags(limit=settings().tags_per_member))
-            continue
-        present[command.member_id] = after
-        wanted |= {(command.member_id, tag): command for tag in command.tags}
-        results.append(None)
-    given = await program.add_tags(
-        session,
-        [
-            (member_id, tag, command.source, command.expires_in_seconds)
-            for (member_id, tag), command in wanted.items()
-        ],
-    )
-    said: dict[tuple[UUID, str, datetime | None], list[str]] = defaultdict(list)
-    for member_id, tag, expires_at, is_new in given:
-        if is_new:
-            changes.members[member_id].has_new_profile = True
-            said[member_id, wanted[member_id, tag].source, expires_at].append(tag)
-    changes.events += [
-        MemberTagged(
-            member_id=member_id, tags=sorted(tags), tag_source=source, expires_at=expires_at, at=utc_now()
-        )
-        for (member_id, source, expires_at), tags in said.items()
-    ]
+        elif not held[command.member_id].fits(command, max_tags=limit, max_rows=limit * SOURCES_PER_TAG):
+            results.append(TooManyTags(limit=limit))
+        else:
+            results.append(held[command.member_id].apply(command))
+    await _write(changes, held)
     await changes.save()
     return results
 
 
-async def untag_members(session: AsyncSession, commands: Sequence[Tagging]) -> list[Refusal | None]:
-    """Take tags away. One result per command, in their order."""
-    changes = await Changes.begin(session, settings().program_currency)
-    await changes.lock({command.member_id for command in commands})
-    good = [command for command in commands if command.member_id in changes.members]
-    await _take(changes, {(c.member_id, tag): c.source for c in good for tag in c.tags})
-    await changes.save()
-    return [None if c.member_id in changes.members else MemberNotFound() for c in commands]
+async def _write(changes: Changes, held: dict[UUID, HeldTags]) -> None:
+    await repository.remove_tags(
+        changes.session,
+        [(member_id, tag, source) for member_id, tags in held.items() for tag, source in tags.removed],
+    )
+    expiries = await repository.add_tags(
+        changes.session,
+        [
+            (member_id, tag, source, change.expires_in_seconds)
+            for member_id, tags in held.items()
+            for (tag, source), change in tags.added.items()
+        ],
+    )
+    said: dict[tuple[UUID, str, datetime | None], list[str]] = defaultdict(list)
+    for member_id, tags in held.items():
+        for tag, change in tags.gained.items():
+            assert change.source is not None, "somebody gives a tag"
+            changes.members[member_id].has_new_profile = True
+            said[member_id, change.source, expiries[member_id, tag, change.source]].append(tag)
+    now = utc_now()
+    changes.events += [
+        MemberTagged(member_id=member_id, tags=sorted(tags), tag_source=source, expires_at=expires_at, at=now)
+        for (member_id, source, expires_at), tags in said.items()
+    ]
+    lost = [(member_id, tag, actor) for member_id, tags in held.items() for tag, actor in tags.lost.items()]
+    _say_lost(changes, lost)
+
+
+def _say_lost(changes: Changes, lost: Iterable[tuple[UUID, str, str]]) -> None:
+    said: dict[tuple[UUID, str], list[str]] = defaultdict(list)
+    for member_id, tag, actor in lost:
+        changes.members[member_id].has_new_profile = True
+        said[member_id, actor].append(tag)
+    now = utc_now()
+    changes.events += [
+        MemberUntagged(member_id=member_id, tags=sorted(tags), tag_source=actor, at=now)
+        for (member_id, actor), tags in said.items()
+    ]
 
 
 async def drop_expired_tags(session: AsyncSession, *, limit: int) -> int:
-    """Take away up to `limit` tags whose time is over; return how many."""
-    expired = await program.expired_tags(session, limit=limit)
-    if not expired:
+    """Take away what is over of the members of up to `limit` such tags; return how many rows that were."""
+    due = await repository.members_with_expired_tags(session, limit=limit)
+    if not due:
         return 0
     changes = await Changes.begin(session, settings().program_currency)
-    await changes.lock({member_id for member_id, _ in expired})
-    # Somebody may have given the tag anew before the lock was ours.
-    still = set(await program.expired_tags(session, limit=limit))
-    await _take(changes, {pair: "expiry" for pair in expired if pair in still})
+    await changes.lock(due)
+    # Judged again under the lock: somebody may have given a tag anew meanwhile.
+    count, lost = await repository.drop_expired_tags(session, changes.members)
+    _say_lost(changes, [(member_id, tag, "expiry") for member_id, tag in lost])
     await changes.save()
-    return len(expired)
-
-
-async def _take(changes: Changes, sources: dict[tuple[UUID, str], str]) -> None:
-    said: dict[tuple[UUID, str], list[str]] = defaultdict(list)
-    for member_id, tag in await program.remove_tags(changes.session, sources.keys()):
-        changes.members[member_id].has_new_profile = True
-        said[member_id, sources[member_id, tag]].append(tag)
-    changes.events += [
-        MemberUntagged(member_id=member_id, tags=sorted(tags), tag_source=source, at=utc_now())
-        for (member_id, source), tags in said.items()
-    ]
+    return count

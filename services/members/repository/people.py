@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -36,10 +36,19 @@ __all__ = [
 # Typed readers: the snapshot's parts become event structs without a detour over dictionaries.
 _read_points = msgspec.json.Decoder(list[ContactPointSaid]).decode
 _read_consents = msgspec.json.Decoder(list[ConsentSaid]).decode
-_read_tags = msgspec.json.Decoder(list[str]).decode
+_read_words = msgspec.json.Decoder(list[str]).decode
+_read_attributes = msgspec.json.Decoder(dict[str, Any]).decode
 
-Snapshot = tuple[list[ContactPointSaid], list[ConsentSaid], list[str]]
-"""The addresses, consents and tags of a member."""
+
+class Snapshot(NamedTuple):
+    """What a profile snapshot says of a member beside the member's own row."""
+
+    contact_points: list[ContactPointSaid]
+    consents: list[ConsentSaid]
+    tags: list[str]
+    groups: list[str]
+    attributes: dict[str, Any]
+
 
 Customer = tuple[str, str]
 """(source, external customer id)."""
@@ -130,8 +139,12 @@ SNAPSHOTS = text(
              'channel', c.channel, 'purpose', c.purpose, 'granted', c.granted, 'changed_at', c.stated_at)
              ORDER BY c.channel, c.purpose) AS text)
          FROM consents AS c WHERE c.member_id = k.id) AS consents,
-        (SELECT CAST(json_agg(t.tag ORDER BY t.tag) AS text) FROM tags AS t WHERE t.member_id = k.id
-         AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())) AS tags
+        (SELECT CAST(json_agg(DISTINCT t.tag) AS text) FROM tags AS t WHERE t.member_id = k.id
+         AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())) AS tags,
+        (SELECT CAST(json_agg(g.group_name ORDER BY g.group_name) AS text)
+         FROM group_memberships AS g WHERE g.member_id = k.id) AS groups,
+        (SELECT CAST(a.attributes AS text) FROM member_attributes AS a WHERE a.member_id = k.id)
+            AS attributes
     FROM unnest(CAST(:ids AS uuid[])) AS k(id)
     """
 )
@@ -178,7 +191,7 @@ WHOLE = """
                   FROM contact_points AS c WHERE c.member_id = m.id), '[]') AS contact_points,
         coalesce((SELECT jsonb_agg(to_jsonb(c) - 'member_id' ORDER BY c.channel, c.purpose)
                   FROM consents AS c WHERE c.member_id = m.id), '[]') AS consents,
-        coalesce((SELECT jsonb_agg(to_jsonb(t) - 'member_id' ORDER BY t.tag)
+        coalesce((SELECT jsonb_agg(to_jsonb(t) - 'member_id' ORDER BY t.tag, t.source)
                   FROM tags AS t WHERE t.member_id = m.id
                   AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())), '[]') AS tags
     FROM members AS m
@@ -304,15 +317,17 @@ async def log_consents(session: AsyncSession, statements: Sequence[Statement]) -
 
 
 async def snapshots(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Snapshot]:
-    """Return the addresses, consents and tags of members, as their profile snapshots say them."""
+    """Return what the profile snapshots of members say beside the members' own rows."""
     if not ids:
         return {}
     rows = await session.execute(SNAPSHOTS, {"ids": list(ids)})
     return {
-        row.id: (
+        row.id: Snapshot(
             _read_points(row.contact_points or "[]"),
             _read_consents(row.consents or "[]"),
-            _read_tags(row.tags or "[]"),
+            _read_words(row.tags or "[]"),
+            _read_words(row.groups or "[]"),
+            _read_attributes(row.attributes or "{}"),
         )
         for row in rows
     }

@@ -1,7 +1,6 @@
-"""The tier table, tags, and the figures of the summary."""
+"""The tier table, and the figures of the summary."""
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -12,18 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.members.domain import Ladder, Level
 
 __all__ = [
-    "add_tags",
     "add_tallies",
     "count_members_to_judge",
-    "expired_tags",
     "figures",
     "fold_tallies",
     "insert_tiers",
     "ladder",
     "lock_tiers",
     "members_to_judge",
-    "remove_tags",
-    "tag_counts",
     "would_move",
 ]
 
@@ -79,38 +74,6 @@ FOLD = text(
     )
     SELECT (SELECT count(*) FROM folded) - (SELECT count(*) FROM sums)
     """
-)
-
-ADD_TAGS = text(
-    """
-    INSERT INTO tags (member_id, tag, source, expires_at)
-    SELECT member_id, tag, source, clock_timestamp() + make_interval(secs => seconds)
-    FROM unnest(CAST(:member_ids AS uuid[]), CAST(:tags AS text[]), CAST(:sources AS text[]),
-                CAST(:seconds AS double precision[])) AS n(member_id, tag, source, seconds)
-    ON CONFLICT (member_id, tag) DO UPDATE SET
-        source = excluded.source, given_at = excluded.given_at, expires_at = excluded.expires_at
-    WHERE tags.expires_at IS DISTINCT FROM excluded.expires_at
-    RETURNING member_id, tag, given_at, expires_at, xmax = 0 AS is_new
-    """
-)
-
-TAG_COUNTS = text(
-    """
-    SELECT member_id, array_agg(tag) AS tags FROM tags
-    WHERE member_id = ANY(CAST(:ids AS uuid[])) GROUP BY member_id
-    """
-)
-
-REMOVE_TAGS = text(
-    """
-    DELETE FROM tags USING unnest(CAST(:member_ids AS uuid[]), CAST(:tags AS text[])) AS n(member_id, tag)
-    WHERE tags.member_id = n.member_id AND tags.tag = n.tag
-    RETURNING tags.member_id, tags.tag
-    """
-)
-
-EXPIRED_TAGS = text(
-    "SELECT member_id, tag FROM tags WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT :limit"
 )
 
 
@@ -177,46 +140,3 @@ async def figures(session: AsyncSession) -> dict[str, int]:
 async def fold_tallies(session: AsyncSession, *, limit: int) -> int:
     """Replace up to `limit` rows by one per figure; return how many rows fewer there are."""
     return int((await session.scalars(FOLD, {"limit": limit})).one())
-
-
-async def tag_counts(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, set[str]]:
-    """Return the tags of members, expired ones that are still there included."""
-    rows = await session.execute(TAG_COUNTS, {"ids": list(ids)})
-    return {row.member_id: set(row.tags) for row in rows}
-
-
-async def add_tags(
-    session: AsyncSession, tags: Sequence[tuple[UUID, str, str, float | None]]
-) -> list[tuple[UUID, str, datetime | None, bool]]:
-    """Give tags: (member, tag, source, seconds until it falls off).
-
-    Return those that changed anything, as (member, tag, expiry, whether it is new).
-    """
-    if not tags:
-        return []
-    rows = await session.execute(
-        ADD_TAGS,
-        {
-            "member_ids": [member_id for member_id, _, _, _ in tags],
-            "tags": [tag for _, tag, _, _ in tags],
-            "sources": [source for _, _, source, _ in tags],
-            "seconds": [seconds for _, _, _, seconds in tags],
-        },
-    )
-    return [(row.member_id, row.tag, row.expires_at, row.is_new) for row in rows]
-
-
-async def remove_tags(session: AsyncSession, tags: Collection[tuple[UUID, str]]) -> list[tuple[UUID, str]]:
-    """Take tags away; return those that were there."""
-    if not tags:
-        return []
-    rows = await session.execute(
-        REMOVE_TAGS, {"member_ids": [member_id for member_id, _ in tags], "tags": [tag for _, tag in tags]}
-    )
-    return [(row.member_id, row.tag) for row in rows]
-
-
-async def expired_tags(session: AsyncSession, *, limit: int) -> list[tuple[UUID, str]]:
-    """Return tags whose time is over."""
-    rows = await session.execute(EXPIRED_TAGS, {"limit": limit})
-    return [(row.member_id, row.tag) for row in rows]

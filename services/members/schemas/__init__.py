@@ -6,8 +6,6 @@ from services.members.schemas.people import (
     ConsentIn,
     MemberOut,
     ProfilePatch,
-    TagsIn,
-    TagsOut,
 )
 from services.members.schemas.program import SummaryOut, TierIn, TiersIn, TiersOut, TiersReplaced
 from services.members.schemas.results import (
@@ -18,7 +16,9 @@ from services.members.schemas.results import (
     OrderResult,
     RefundOut,
     RefundResult,
+    TagsResult,
 )
+from services.members.schemas.tags import TagsChangeIn, TagsIn, TagsOut
 
 __all__ = [
     "Batch",
@@ -36,8 +36,10 @@ __all__ = [
     "RefundOut",
     "RefundResult",
     "SummaryOut",
+    "TagsChangeIn",
     "TagsIn",
     "TagsOut",
+    "TagsResult",
     "TierIn",
     "TiersIn",
     "TiersOut",

@@ -1,7 +1,7 @@
 """Members as they read, and what may be said about them one by one."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,13 +11,12 @@ from services.members.schemas.vocabulary import (
     Code,
     CountryCode,
     DisplayName,
-    Label,
     Locale,
     TimeZone,
 )
 from shared.schemas import Instant, ShortText, StrictModel
 
-__all__ = ["ConsentIn", "MemberOut", "ProfilePatch", "TagsIn", "TagsOut"]
+__all__ = ["ConsentIn", "MemberOut", "ProfilePatch", "TagOut"]
 
 
 class IdentityOut(BaseModel):
@@ -90,25 +89,6 @@ class ProfilePatch(StrictModel):
     time_zone: TimeZone | None = None
     country: CountryCode | None = None
     birthday: Birthday | None = None
-
-
-class TagsIn(StrictModel):
-    """Tags to give."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"tags": ["vip"], "source": "spring-review"}})
-
-    tags: Annotated[list[Label], Field(min_length=1, max_length=50)]
-    source: ShortText | None = Field(None, description="Who tags; the caller's key if left out.")
-    expires_in_seconds: int | None = Field(
-        None, ge=1, le=315_360_000, description="The tags fall off by themselves after this time."
-    )
-
-
-class TagsOut(BaseModel):
-    """All tags of the member."""
-
-    member_id: UUID
-    tags: list[TagOut]
 
 
 class ConsentIn(StrictModel):

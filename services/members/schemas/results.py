@@ -14,6 +14,7 @@ __all__ = [
     "OrderResult",
     "RefundOut",
     "RefundResult",
+    "TagsResult",
 ]
 
 OrderState = Literal["placed", "paid", "refunded", "cancelled"]
@@ -69,6 +70,13 @@ class ConsentResult(BaseModel):
     channel: str
     purpose: str
     granted: bool
+
+
+class TagsResult(BaseModel):
+    """The member's tags were changed, or were like this already."""
+
+    status: Status
+    member_id: UUID
 
 
 class OrderLineOut(BaseModel):

@@ -1,0 +1,125 @@
+"""Tags: words that group members."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy import RowMapping
+
+from services.members import operations
+from services.members.api.answers import answer, merged
+from services.members.domain import TagChange
+from services.members.errors import MemberNotFound, TooManyItems, TooManyTags
+from services.members.schemas import (
+    BatchAnswer,
+    TagsChangeIn,
+    TagsIn,
+    TagsOut,
+    TagsResult,
+    batch_body,
+    read_batch,
+)
+from shared.auth import Caller, require
+from shared.edge import DryRun, Transaction, TransactionalRoute
+from shared.problems import (
+    InvalidItem,
+    InvalidRequest,
+    MalformedJson,
+    PayloadTooLarge,
+    Refusal,
+    UnsupportedMediaType,
+    problem_responses,
+)
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["members"])
+
+Writer = Annotated[Caller, Depends(require("members:write"))]
+
+
+@router.post(
+    "/members/tags",
+    status_code=201,
+    response_model=TagsResult,
+    openapi_extra=batch_body(TagsChangeIn),
+    responses={
+        200: {
+            "description": "Nothing changed; or the answer to several items.",
+            "model": TagsResult | BatchAnswer,
+        },
+        **problem_responses(
+            MemberNotFound,
+            TooManyTags,
+            TooManyItems,
+            InvalidRequest,
+            MalformedJson,
+            PayloadTooLarge,
+            UnsupportedMediaType,
+        ),
+    },
+)
+async def change_tags(
+    request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
+) -> Response:
+    """Give tags to members and take others, for up to 1,000 members at once; each source holds its own.
+
+    A member keeps a tag until the last source that gave it has taken it or let it lapse.
+    """
+    batch = read_batch(TagsChangeIn, await request.body(), request.headers.get("content-type", ""))
+    commands = [_change(item, caller.key_id) for item in batch.items if not isinstance(item, InvalidItem)]
+    results = await operations.change_tags(session, commands)
+    outcomes = [
+        result if isinstance(result, Refusal) else (command.member_id, result)
+        for command, result in zip(commands, results, strict=True)
+    ]
+    return answer(merged(batch.items, outcomes), _tags_changed, is_single=batch.is_single)
+
+
+def _change(item: TagsChangeIn, key_id: str) -> TagChange:
+    source = item.source or key_id
+    return TagChange(item.member_id, source, source, item.add, item.remove, item.expires_in_seconds)
+
+
+def _tags_changed(outcome: tuple[UUID, bool]) -> dict[str, Any]:
+    member_id, changed = outcome
+    return {"status": "accepted" if changed else "unchanged", "member_id": member_id}
+
+
+@router.put("/members/{member_id}/tags", responses=problem_responses(MemberNotFound, TooManyTags))
+async def tag_member(
+    member_id: UUID, body: TagsIn, session: Transaction, caller: Writer, dry_run: DryRun = False
+) -> TagsOut:
+    """Give a member tags, beside those it has."""
+    source = body.source or caller.key_id
+    await _change_one(
+        session,
+        TagChange(member_id, source, source, add=body.tags, expires_in_seconds=body.expires_in_seconds),
+    )
+    return _tags_out(await operations.read_member(session, member_id))
+
+
+@router.delete("/members/{member_id}/tags", responses=problem_responses(MemberNotFound))
+async def untag_member(
+    member_id: UUID,
+    session: Transaction,
+    caller: Writer,
+    tag: Annotated[list[str], Query(min_length=1, max_length=50, description="Which to take; repeatable.")],
+    source: Annotated[
+        str | None, Query(max_length=200, description="Take only what this source gave; all if left out.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> TagsOut:
+    """Take tags from a member; those that it does not have do not matter."""
+    await _change_one(session, TagChange(member_id, source, source or caller.key_id, remove=tag))
+    return _tags_out(await operations.read_member(session, member_id))
+
+
+async def _change_one(session: Transaction, change: TagChange) -> None:
+    (result,) = await operations.change_tags(session, [change])
+    if isinstance(result, Refusal):
+        raise result
+
+
+def _tags_out(row: RowMapping) -> TagsOut:
+    return TagsOut.model_validate({"member_id": row["member_id"], "tags": row["tags"]})
