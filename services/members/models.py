@@ -333,3 +333,37 @@ tallies = Table(
     Column("figure", Text, nullable=False),
     Column("value", Numeric, nullable=False),
 )
+
+# Who became whose alias. Nothing of a merged member is rewritten: rows go on naming the id that they came
+# under. Whoever merges or unmerges locks the whole table against all who lock members, who read it first.
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("merged_id", Uuid, ForeignKey("members.id"), primary_key=True),
+    Column("surviving_id", Uuid, ForeignKey("members.id"), nullable=False),
+    # The end of the chain: A into B and B into C make C the person of both.
+    Column("person_id", Uuid, ForeignKey("members.id"), nullable=False),
+    Column("merged_at", INSTANT, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    CheckConstraint("merged_id <> surviving_id AND merged_id <> person_id", name="not_itself"),
+    Index("ix_aliases_person_id", "person_id"),
+)
+
+# Every merge that ever was, and how it ended.
+merges = Table(
+    "merges",
+    metadata,
+    Column("merged_id", Uuid, ForeignKey("members.id"), nullable=False),
+    # Of the merge; the unmerge has the next one.
+    Column("revision", BigInteger, nullable=False),
+    Column("surviving_id", Uuid, ForeignKey("members.id"), nullable=False),
+    Column("merged_at", INSTANT, nullable=False),
+    Column("merged_by", Text, nullable=False),
+    Column("reason", Text),
+    # What the survivor's tier was without the other one; null once it says nothing any more.
+    Column("tier_before", JSONB),
+    Column("unmerged_at", INSTANT),
+    Column("unmerged_by", Text),
+    PrimaryKeyConstraint("merged_id", "revision", name="pk_merges"),
+    Index("ix_merges_surviving_id", "surviving_id"),
+)

@@ -16,6 +16,7 @@ from services.members.domain.orders import (
     verdict,
 )
 from services.members.domain.people import ATTRIBUTES, Member, state_attributes
+from services.members.domain.persons import Link, person_of, persons
 from services.members.domain.tags import HeldTags, TagChange
 from services.members.domain.tiers import Ladder, Level, Move, judge
 
@@ -30,6 +31,7 @@ __all__ = [
     "Ladder",
     "Level",
     "Line",
+    "Link",
     "Member",
     "Move",
     "OrderKey",
@@ -40,6 +42,8 @@ __all__ = [
     "Verdict",
     "heard",
     "judge",
+    "person_of",
+    "persons",
     "state_attributes",
     "state_of",
     "total_of",

@@ -6,6 +6,8 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+from services.members.domain.persons import Link
+
 __all__ = ["ATTRIBUTES", "Member", "state_attributes"]
 
 ATTRIBUTES = ("display_name", "locale", "time_zone", "country", "birthday")
@@ -16,7 +18,9 @@ class Member:
     """A member under the lock of the transaction, with what the batch in hand makes of it.
 
     `is_new` says that its row is still to be written, `is_changed` that the row differs from what was read,
-    `has_new_profile` that the profile snapshot must be said again.
+    `has_new_profile` that the profile snapshot must be said again. `link` is there if the member is an alias,
+    `merged` are the aliases of this one, however long their chains; figures of the row are those of what came
+    under its own id, figures of the person are the sums.
     """
 
     id: UUID
@@ -37,6 +41,23 @@ class Member:
     is_new: bool = False
     is_changed: bool = False
     has_new_profile: bool = False
+    link: Link | None = None
+    merged: list["Member"] = field(default_factory=list)
+
+    @property
+    def person_id(self) -> UUID:
+        """The member that this one is now known as: itself, unless it is an alias."""
+        return self.id if self.link is None else self.link.person_id
+
+    @property
+    def person_ids(self) -> list[UUID]:
+        """This member and everybody merged into it."""
+        return [self.id, *(member.id for member in self.merged)]
+
+    @property
+    def person_spend_minor(self) -> int:
+        """Spend of this member and everybody merged into it, in minor units of the program's currency."""
+        return self.spend_minor + sum(member.spend_minor for member in self.merged)
 
 
 def state_attributes(member: Member, attributes: Mapping[str, Any], stated_at: datetime) -> None:

@@ -57,7 +57,7 @@ def judge(member: Member, ladder: Ladder, at: datetime) -> Move | None:
     `at` is when what changed the spend happened. A tier never changes before its last change, so a late
     order moves it at that instant.
     """
-    level = ladder.earned(member.spend_minor)
+    level = ladder.earned(member.person_spend_minor)
     name, rank = (level.name, level.rank) if level else (None, -1)
     before, rank_before = member.tier, member.tier_rank
     if member.tier_version != ladder.version:
@@ -71,4 +71,4 @@ def judge(member: Member, ladder: Ladder, at: datetime) -> Move | None:
         return None
     changed_at = max(at, member.tier_changed_at or at)
     member.tier_changed_at = changed_at
-    return Move(member.id, before, name, rank > rank_before, changed_at, member.spend_minor)
+    return Move(member.id, before, name, rank > rank_before, changed_at, member.person_spend_minor)

@@ -40,8 +40,23 @@ class Changes:
         return cls(session, await program.ladder(session), currency)
 
     async def lock(self, member_ids: Collection[UUID]) -> None:
-        """Lock members that are not locked yet. Call it once per batch, before anything else is locked."""
+        """Lock members that are not locked yet, and with them everybody who is the same person.
+
+        Call it once per batch, before anything else is locked.
+        """
         self.members |= await people.lock_members(self.session, set(member_ids) - self.members.keys())
+        for member in self.members.values():
+            member.merged = []
+        for member in self.members.values():
+            if member.link is not None:
+                self.members[member.link.person_id].merged.append(member)
+
+    def person(self, member_id: UUID) -> Member:
+        """Return the person behind a locked member: who holds the tier and the consents, and is told of.
+
+        What came under a member's own id stays in `members`; what is judged of both together is here.
+        """
+        return self.members[self.members[member_id].person_id]
 
     def join(self, member_id: UUID) -> Member:
         """Take in a new member, in the tier that everybody starts in."""
@@ -74,10 +89,10 @@ class Changes:
         member = self.members[order.member_id]
         member.spend_minor += change_minor
         member.is_changed = True
-        self.judge(member, at, "spend" if change_minor > 0 else reason_down)
+        self.judge(self.person(member.id), at, "spend" if change_minor > 0 else reason_down)
 
     def judge(self, member: Member, at: datetime, reason: str) -> None:
-        """Put a member into the tier that the spend earns, and say so."""
+        """Put a person into the tier that the spend earns, and say so; `member` is no alias."""
         before = member.tier
         move = judge(member, self.ladder, at)
         if member.tier != before:

@@ -34,8 +34,8 @@ async def rejudge_members(session: AsyncSession, *, limit: int) -> int:
     changes = await Changes.begin(session, settings().program_currency)
     await changes.lock(ids)
     now = utc_now()
-    for member in changes.members.values():
-        changes.judge(member, now, "tier_table")
+    for member_id in ids:
+        changes.judge(changes.person(member_id), now, "tier_table")
     await changes.save()
     return len(ids)
 

@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.members.domain import ConsentState, ContactPoint, Member, Statement
+from services.members.domain import ConsentState, ContactPoint, Link, Member, Statement
 from shared.database import copy_rows
 from shared.events import Consent as ConsentSaid
 from shared.events import ContactPoint as ContactPointSaid
@@ -83,8 +83,24 @@ CLAIM_IDENTITIES = text(
     """
 )
 
+# Everybody who is the same person is locked along. The aliases hold still meanwhile: reading them FOR KEY
+# SHARE takes a lock on their table, before the statement sees anything, that a merge waits for and that waits
+# for a merge.
 LOCK = text(
-    f"SELECT {COLUMNS} FROM members WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608 - constants
+    f"""
+    WITH named AS (
+        SELECT merged_id, person_id FROM aliases
+        WHERE merged_id = ANY(CAST(:ids AS uuid[])) FOR KEY SHARE
+    ), wanted AS (
+        SELECT unnest(CAST(:ids AS uuid[])) AS id UNION SELECT person_id FROM named
+    )
+    SELECT m.*, a.surviving_id, a.person_id, a.merged_at, a.revision AS link_revision
+    FROM (SELECT {COLUMNS} FROM members WHERE id = ANY(ARRAY(
+              SELECT id FROM wanted
+              UNION SELECT s.merged_id FROM wanted JOIN aliases AS s ON s.person_id = wanted.id))
+          ORDER BY id FOR NO KEY UPDATE) AS m
+    LEFT JOIN aliases AS a ON a.merged_id = m.id
+    """  # noqa: S608 - constants
 ).columns(attributes_stated_at=JSONB)
 
 UPDATE_MEMBERS = text(
@@ -229,11 +245,18 @@ async def claim_identities(session: AsyncSession, customers: Collection[Customer
 
 
 async def lock_members(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Member]:
-    """Lock members in the order of ids and return them as they are under the lock."""
+    """Lock members, and whoever is the same person, in the order of ids; return them as they are then."""
     if not ids:
         return {}
     rows = await session.execute(LOCK, {"ids": sorted(ids)})
-    return {row.id: Member(*row) for row in rows}
+    return {row.id: _locked(*row) for row in rows}
+
+
+def _locked(*columns: Any) -> Member:
+    member = Member(*columns[:-4])
+    if columns[-1] is not None:
+        member.link = Link(*columns[-4:])
+    return member
 
 
 async def insert_members(session: AsyncSession, members: Sequence[Member]) -> None:

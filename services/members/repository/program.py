@@ -43,14 +43,24 @@ WOULD_MOVE = text(
     FROM (
         SELECT tier_rank, coalesce((
             SELECT max(n.rank) FROM unnest(CAST(:ranks AS integer[]), CAST(:spends AS bigint[]))
-                AS n(rank, spend) WHERE n.spend <= members.spend_minor), -1) AS earned
-        FROM members) AS judged
+                AS n(rank, spend)
+            WHERE n.spend <= members.spend_minor + coalesce((
+                SELECT sum(m.spend_minor) FROM aliases AS a JOIN members AS m ON m.id = a.merged_id
+                WHERE a.person_id = members.id), 0)), -1) AS earned
+        FROM members
+        WHERE NOT EXISTS (SELECT FROM aliases WHERE aliases.merged_id = members.id)) AS judged
     """
 )
 
-TO_JUDGE = text(f"SELECT id FROM members WHERE tier_version < {CURRENT} ORDER BY id LIMIT :limit")  # noqa: S608 - constant
+# An alias keeps the tier that it had, and is judged when it stands for itself again.
+OVERDUE = f"""
+    FROM members WHERE tier_version < {CURRENT}
+    AND NOT EXISTS (SELECT FROM aliases WHERE aliases.merged_id = members.id)
+"""
 
-COUNT_TO_JUDGE = text(f"SELECT count(*) FROM members WHERE tier_version < {CURRENT}")  # noqa: S608 - constant
+TO_JUDGE = text(f"SELECT id {OVERDUE} ORDER BY id LIMIT :limit")
+
+COUNT_TO_JUDGE = text(f"SELECT count(*) {OVERDUE}")
 
 ADD_TALLIES = text(
     """
