@@ -1,6 +1,7 @@
 """The rules of the ledger, as functions of their arguments. Instants are aware and in UTC."""
 
 from services.points.domain.accounts import CONTRA_OF_KIND, MAX_ENTRY_POINTS, Account, PointsOutOfRange
+from services.points.domain.expiry import ExpiryPolicy, InvalidExpiryPolicy, expiry_of
 from services.points.domain.lots import Lot, spending_order, take
 from services.points.domain.orders import EarnedOrder, claw_back_due
 from services.points.domain.rewards import Reward
@@ -12,11 +13,14 @@ __all__ = [
     "Account",
     "EarnedOrder",
     "EarningRule",
+    "ExpiryPolicy",
+    "InvalidExpiryPolicy",
     "Lot",
     "PointsOutOfRange",
     "Reward",
     "RuleBook",
     "claw_back_due",
+    "expiry_of",
     "spending_order",
     "take",
 ]
