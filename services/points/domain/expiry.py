@@ -81,9 +81,9 @@ class ExpiryPolicy:
         match mode, parts:
             case "none", []:
                 return cls("none")
-            case ("rolling" | "sliding"), [length] if (read := _read_length(length)) is not None:
+            case (("rolling" | "sliding"), [length]) if (read := _read_length(length)) is not None:
                 return cls(mode, days=read[0], months=read[1])
-            case ("rolling" | "sliding"), [length, "day_end"] if (read := _read_length(length)) is not None:
+            case (("rolling" | "sliding"), [length, "day_end"]) if (read := _read_length(length)) is not None:
                 return cls(mode, days=read[0], months=read[1], day_end=True)
             case "end_of", [("month" | "quarter" | "year") as period]:
                 return cls("end_of", period=period)
