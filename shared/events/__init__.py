@@ -28,7 +28,7 @@ from shared.events.codec import (
     in_catalogue_order,
     schema_uri,
 )
-from shared.events.coupons import CouponIssued, CouponRedeemed
+from shared.events.coupons import CouponDeclined, CouponIssued, CouponRedeemed
 from shared.events.dead_letters import DeadLettered
 from shared.events.groups import GroupExpired, GroupFormed, GroupJoined, GroupOpened, GroupSeatLapsed
 from shared.events.links import LinkShared, LinkVisited
@@ -69,7 +69,16 @@ from shared.events.orders import (
     Participation,
     RefundLine,
 )
-from shared.events.points import PointsClawedBack, PointsEarned, PointsExpired, PointsRedeemed, RewardGranted
+from shared.events.points import (
+    LotteryDrawn,
+    PointsClawedBack,
+    PointsEarned,
+    PointsExpired,
+    PointsRedeemed,
+    RewardCancelled,
+    RewardFulfilmentChanged,
+    RewardGranted,
+)
 from shared.events.refunds import RefundRequested
 from shared.events.reports import ReportRestated
 from shared.events.segments import SegmentEntered, SegmentLeft
@@ -87,6 +96,7 @@ __all__ = [
     "Consent",
     "ConsentWithdrawn",
     "ContactPoint",
+    "CouponDeclined",
     "CouponIssued",
     "CouponRedeemed",
     "DeadLettered",
@@ -101,6 +111,7 @@ __all__ = [
     "Headers",
     "LinkShared",
     "LinkVisited",
+    "LotteryDrawn",
     "MemberBirthday",
     "MemberConsentChanged",
     "MemberCreated",
@@ -136,6 +147,8 @@ __all__ = [
     "RefundLine",
     "RefundRequested",
     "ReportRestated",
+    "RewardCancelled",
+    "RewardFulfilmentChanged",
     "RewardGranted",
     "SegmentEntered",
     "SegmentLeft",

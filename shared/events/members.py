@@ -64,6 +64,9 @@ class MemberTierUpgraded(Event, type="member.tier_upgraded", topic="members", ke
     points_multiplier_percent: Annotated[
         Positive | None, says("What the tier makes of points earned; none is 100.")
     ] = None
+    redemption_id: Annotated[
+        UUID | None, says("The redemption that paid for the tier, if it was bought with points.")
+    ] = None
 
 
 class MemberTierDowngraded(Event, type="member.tier_downgraded", topic="members", key="member_id"):

@@ -14,6 +14,7 @@ from shared.events.fields import (
     Natural,
     Positive,
     Sentence,
+    Title,
     says,
 )
 
@@ -115,4 +116,68 @@ class RewardGranted(Event, type="reward.granted", topic="points", key="member_id
     ] = None
     cost_minor: Annotated[Natural | None, says("What the reward costs the seller, in minor units.")] = None
     currency: Annotated[Currency | None, says("Currency of the cost.")] = None
+    order_id: Annotated[UUID | None, says("The order that it is for, such as one shipped for free.")] = None
+    draw_id: Annotated[UUID | None, says("The draw that won it; none if it was bought.")] = None
     granted_at: Annotated[Instant, says("When the reward was granted.")]
+
+
+class RewardCancelled(Event, type="reward.cancelled", topic="points", key="member_id"):
+    """A redemption came to nothing, and the points are back in the lots that they were taken from.
+
+    Whoever was told by `reward.granted` to deliver should no longer do so.
+
+    Stated by: points.
+    Heard by: analytics.
+    """
+
+    member_id: MemberId
+    redemption_id: RedemptionId
+    reward_id: RewardId
+    reward_kind: RewardKind
+    order_id: AboutOrder = None
+    status: Annotated[
+        Code,
+        says("`declined` by the service that should deliver, or `cancelled` by member, seller or order."),
+    ]
+    reason: Annotated[Sentence, says("Why, such as `order_cancelled` or `unknown_promotion`.")]
+    points: Annotated[Natural, says("Points given back; 0 for a prize, which cost none.")]
+    cancelled_at: Annotated[Instant, says("When the points came back.")]
+    balance_points: Balance
+
+
+class RewardFulfilmentChanged(Event, type="reward.fulfilment_changed", topic="points", key="member_id"):
+    """Goods or a gift bought with points went a step on their way to the member.
+
+    Stated by: points.
+    Heard by: analytics.
+    """
+
+    member_id: MemberId
+    redemption_id: RedemptionId
+    reward_id: RewardId
+    reward_kind: RewardKind
+    reference: Annotated[Identifier | None, says("The SKU, as the reward names it.")] = None
+    step: Annotated[Code, says("`packed`, `shipped`, `delivered` or `cancelled`.")]
+    tracking: Annotated[Identifier | None, says("The parcel, as whoever carries it names it.")] = None
+    changed_at: Annotated[Instant, says("When it was reported.")]
+
+
+class LotteryDrawn(Event, type="lottery.drawn", topic="points", key="member_id"):
+    """A member drew a lot and paid for it; what it won is granted in the same moment.
+
+    Stated by: points.
+    Heard by: analytics.
+    """
+
+    member_id: MemberId
+    draw_id: Annotated[UUID, says("The draw, which is a redemption of the lottery too.")]
+    lottery_id: Annotated[UUID, says("The lottery: a reward in the catalogue.")]
+    round_number: Annotated[Positive, says("The round, whose seed is revealed when it is over.")]
+    outcome: Annotated[Code, says("`won`, `nothing`, or `exhausted` if the prize it hit was gone.")]
+    prize_number: Annotated[Positive, says("The line of the odds that the draw hit.")]
+    prize_name: Annotated[Title, says("What that line is called.")]
+    points_won: Annotated[Natural, says("Points won; 0 if the prize is something else.")] = 0
+    redemption_id: Annotated[UUID | None, says("The redemption that grants the reward it won.")] = None
+    cost_points: Annotated[Natural, says("Points that the draw cost.")]
+    receipt: Annotated[Identifier, says("SHA-256 of the record of the draw, to verify it by.")]
+    drawn_at: Annotated[Instant, says("When it was drawn.")]
