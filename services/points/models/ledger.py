@@ -4,11 +4,13 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     CheckConstraint,
     DateTime,
     Index,
     Integer,
+    LargeBinary,
     String,
     Text,
     UniqueConstraint,
@@ -97,6 +99,11 @@ class Entry(Base):
     reason: Mapped[str] = mapped_column(Text)
     occurred_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     recorded_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    # Whatever else explains the entry, as JSON. Not jsonb: the hash covers the text as it was written.
+    detail: Mapped[str | None] = mapped_column(JSON)
+    # The audit chain, as repository/chain.py makes it. Absent in entries that are older than the chain; the
+    # last of those in an account has one that covers them all.
+    hash: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class Lot(Base):

@@ -4,11 +4,13 @@ Opening it locks the accounts and expires what is due in them, so that whatever 
 however late the expiry job is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import CONTRA_OF_KIND, Account
@@ -111,8 +113,12 @@ class Ledger:
         rule_version: int | None = None,
         basis_minor: int | None = None,
         currency: str | None = None,
+        detail: Mapping[str, Any] | None = None,
     ) -> UUID:
-        """Append an entry to an account and return its id; the caller changes the account's figures."""
+        """Append an entry to an account and return its id; the caller changes the account's figures.
+
+        `detail` is whatever else explains the entry, as JSON knows it.
+        """
         account.sequence += 1
         self.change(account)
         entry_id = new_id()
@@ -132,6 +138,7 @@ class Ledger:
                 actor,
                 reason,
                 occurred_at,
+                None if detail is None else msgspec.json.encode(detail).decode(),
             )
         )
         return entry_id

@@ -11,6 +11,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import Account, Lot
+from services.points.repository.chain import CANONICAL, chained, heads
 from shared.database import copy_rows
 from shared.ids import new_ids
 
@@ -35,6 +36,8 @@ class EntryRow(NamedTuple):
     actor: str
     reason: str
     occurred_at: datetime
+    # JSON, as it is to be written.
+    detail: str | None = None
 
 
 class Credit(NamedTuple):
@@ -188,7 +191,7 @@ PAYING_LOTS = text(
 )
 
 EXPIRE_DUE_LOTS = text(
-    """
+    f"""
     WITH due AS MATERIALIZED (
         SELECT id, member_id, remaining_points FROM lots
         WHERE member_id = ANY(CAST(:member_ids AS uuid[])) AND remaining_points > 0 AND expires_at <= :now
@@ -212,19 +215,27 @@ EXPIRE_DUE_LOTS = text(
         RETURNING accounts.member_id, total.entry_id, total.points, total.lots, accounts.sequence,
                   accounts.open_points, accounts.debt_points, accounts.held_points, accounts.expired_points,
                   accounts.next_expiry_at
-    ), entered AS (
-        INSERT INTO entries (member_id, sequence, id, kind, contra, points, about_id, actor, reason,
-                             occurred_at, recorded_at)
-        SELECT member_id, sequence, entry_id, 'expire', 'expiry', -points, entry_id, 'points',
-               'Points passed their date', :now, :now
+    ), entry AS MATERIALIZED (
+        SELECT member_id, sequence, entry_id AS id, 'expire' AS kind, 'expiry' AS contra, -points AS points,
+               entry_id AS about_id, '' AS reference, CAST(NULL AS integer) AS rule_version,
+               CAST(NULL AS bigint) AS basis_minor, CAST(NULL AS text) AS currency, 'points' AS actor,
+               'Points passed their date' AS reason, CAST(:now AS timestamptz) AS occurred_at,
+               CAST(NULL AS json) AS detail, CAST(:now AS timestamptz) AS recorded_at
         FROM changed WHERE lots > 0
+    ), entered AS (
+        INSERT INTO entries (member_id, sequence, id, kind, contra, points, about_id, reference, rule_version,
+                             basis_minor, currency, actor, reason, occurred_at, detail, recorded_at, hash)
+        SELECT entry.*,
+               sha256(CASE WHEN entry.sequence = 1 THEN decode('', 'hex') ELSE before.hash END || {CANONICAL})
+        FROM entry LEFT JOIN entries AS before
+             ON before.member_id = entry.member_id AND before.sequence = entry.sequence - 1
     ), moved AS (
         INSERT INTO lot_moves (lot_id, entry_id, points)
         SELECT due.id, total.entry_id, due.remaining_points
         FROM due JOIN total ON total.member_id = due.member_id
     )
     SELECT * FROM changed ORDER BY member_id
-    """
+    """  # noqa: S608 - a constant
 )
 
 
@@ -296,10 +307,16 @@ async def known_earns(session: AsyncSession, order_ids: Sequence[UUID]) -> set[U
 
 
 async def add_entries(session: AsyncSession, rows: Sequence[EntryRow], *, recorded_at: datetime) -> None:
-    """Append entries; a natural key that exists already is a violation, never a second posting."""
+    """Append entries, those of an account in their order; each one's hash goes on from the one before.
+
+    A natural key that exists already is a violation, never a second posting.
+    """
     if rows:
-        columns = (*EntryRow._fields, "recorded_at")
-        await copy_rows(session, "entries", columns, [(*row, recorded_at) for row in rows])
+        # Backwards, so that what remains of each account is its first row.
+        before = {row.member_id: row.sequence - 1 for row in reversed(rows)}
+        links = await heads(session, before)
+        columns = (*EntryRow._fields, "recorded_at", "hash")
+        await copy_rows(session, "entries", columns, chained(rows, links, recorded_at=recorded_at))
 
 
 async def open_lots(session: AsyncSession, rows: Sequence[LotRow]) -> None:

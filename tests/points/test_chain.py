@@ -1,0 +1,111 @@
+"""The chain of an account's entries: made alike in Python and in SQL, and broken by any change."""
+
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from services.points.models import Base
+from services.points.repository.chain import ANCHOR, CANONICAL
+from services.points.repository.ledger import EntryRow, add_entries
+from shared.ids import new_id
+from tests.points.ledger import DAY, NOW, Books, coupon, earn_of, refund_of
+
+# The hashes as SQL alone makes them, from the definition: each over the one before it and the row.
+LINKS = f"""
+    SELECT entry.member_id, entry.sequence, entry.kind, entry.hash,
+           sha256(coalesce(lag(entry.hash) OVER (PARTITION BY entry.member_id ORDER BY entry.sequence),
+                           decode('', 'hex')) || {CANONICAL}) AS expected
+    FROM entries AS entry ORDER BY entry.member_id, entry.sequence
+"""
+
+
+async def test_every_way_of_writing_an_entry_makes_the_same_hash(books: Books) -> None:
+    """Copied rows are hashed in Python, expiries by the statement that enters them."""
+    member, other, reward = uuid4(), uuid4(), coupon(10)
+    await books.add(reward)
+    spent, late = earn_of(member), earn_of(member, 5_000, paid_at=NOW - 400 * DAY)
+    await books.earn(spent, earn_of(other, 99), late, earn_of(member, 7_777))
+    await books.redeem((member, reward.id))
+    await books.refund(refund_of(spent, 4_000), refund_of(spent, 6_000, refund_id="r2"))
+    await books.pass_time(366 * DAY)
+    await books.expire()
+    await books.earn(earn_of(member), earn_of(other))
+    links = await books.rows(LINKS)
+    assert {link.kind for link in links} == {"earn", "redeem", "claw_back", "expire"}
+    assert [link.hash for link in links] == [link.expected for link in links]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"points": 10**15, "basis_minor": 2**63 - 1, "currency": "JPY"},
+        {"points": 0, "reference": "é\u2603\U0001f600 \\x00 %s", "actor": "", "reason": "a\tb\nc"},
+        {"points": 1, "occurred_at": datetime(1970, 1, 1, tzinfo=UTC)},
+        {"points": 1, "occurred_at": datetime(9999, 12, 31, 23, 59, 59, 999_998, tzinfo=UTC)},
+        {"points": 1, "rule_version": 2**31 - 1, "basis_minor": 0},
+        {"points": 1, "detail": '{"zebra": 1.50, "ä": [true, null, "\\u0041\\n"],"a":{} }'},
+    ],
+)
+async def test_python_and_sql_agree_on_the_bytes_of(books: Books, row: dict[str, Any]) -> None:
+    plain = EntryRow(
+        uuid4(), 1, new_id(), "earn", "issuance", 1, uuid4(), "", 1, None, None, "members", "Order paid", NOW
+    )
+    async with books.database.transaction() as session:
+        await add_entries(session, [plain._replace(**row)], recorded_at=NOW + timedelta(microseconds=1))  # type: ignore[arg-type]  # the fields of a row, by name
+    (link,) = await books.rows(LINKS)
+    assert link.hash == link.expected
+
+
+async def test_an_entry_covers_every_column_but_its_hash(books: Books) -> None:
+    """A new column that no hash covers could be changed unseen: extend the canonical bytes with it."""
+    columns = {column.name for column in Base.metadata.tables["entries"].columns} - {"hash"}
+    assert columns == {name for name in columns if f"entry.{name}" in CANONICAL}
+
+
+async def test_entries_older_than_the_chain_are_covered_by_the_first_that_follows(books: Books) -> None:
+    """As when a release that knows no chain still writes while the next one is already there."""
+    member = uuid4()
+    for _ in range(3):
+        await books.earn(earn_of(member))
+    async with books.database.transaction() as session:
+        await session.execute(text("UPDATE entries SET hash = NULL"))
+    await books.earn(earn_of(member))
+    links = await books.rows(LINKS)
+    assert [link.hash is None for link in links] == [True, True, False, False]
+    assert links[3].hash == links[3].expected
+    rows = await books.rows(f"SELECT {CANONICAL} AS content FROM entries AS entry ORDER BY sequence LIMIT 3")
+    assert links[2].hash == sha256(b"".join(row.content for row in rows)).digest()
+
+
+async def test_a_tail_without_hashes_goes_on_from_the_last_hash(books: Books) -> None:
+    member = uuid4()
+    for _ in range(3):
+        await books.earn(earn_of(member))
+    async with books.database.transaction() as session:
+        await session.execute(text("UPDATE entries SET hash = NULL WHERE sequence > 1"))
+        await session.execute(ANCHOR, {"member_ids": [member]})
+    first, second, third = await books.rows(
+        f"SELECT hash, {CANONICAL} AS content FROM entries AS entry ORDER BY sequence"
+    )
+    assert second.hash is None
+    assert third.hash == sha256(first.hash + second.content + third.content).digest()
+
+
+async def test_an_account_whose_tail_expires_without_a_hash_is_mended_by_its_next_entry(
+    books: Books,
+) -> None:
+    member = uuid4()
+    await books.earn(earn_of(member))
+    async with books.database.transaction() as session:
+        await session.execute(text("UPDATE entries SET hash = NULL"))
+    await books.pass_time(366 * DAY)
+    await books.expire()
+    await books.earn(earn_of(member))
+    rows = await books.rows(f"SELECT hash, {CANONICAL} AS content FROM entries AS entry ORDER BY sequence")
+    assert [row.hash is None for row in rows] == [True, False, False]
+    assert rows[1].hash == sha256(rows[0].content + rows[1].content).digest()
+    assert rows[2].hash == sha256(rows[1].hash + rows[2].content).digest()
