@@ -4,7 +4,7 @@
 (`Consumer.retry_dead_letters`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,7 +34,9 @@ __all__ = [
     "count_waiting",
     "dead_letters_table",
     "drop",
+    "erase",
     "fail_retry",
+    "letters_of",
     "list_letters",
     "request_retry",
     "resolve",
@@ -185,6 +187,39 @@ async def request_retry(session: AsyncSession, ids: Sequence[int]) -> int:
 async def drop(session: AsyncSession, ids: Sequence[int]) -> int:
     """Resolve these as dropped, keeping the rows as a record of the decision; return how many."""
     return await resolve(session, ids, "dropped")
+
+
+async def letters_of(
+    session: AsyncSession, topics: Collection[str], *, after_id: int, limit: int
+) -> list[DeadLetter]:
+    """Return dead letters of some topics, the resolved ones as well, whose record is still kept."""
+    statement = text(
+        f"SELECT {COLUMNS} FROM dead_letters "  # noqa: S608 - a constant list of columns
+        "WHERE topic = ANY(CAST(:topics AS text[])) AND value IS NOT NULL AND id > :after_id "
+        "ORDER BY id LIMIT :limit"
+    )
+    rows = await session.execute(statement, {"topics": list(topics), "after_id": after_id, "limit": limit})
+    return [_letter(row) for row in rows]
+
+
+async def erase(session: AsyncSession, ids: Sequence[int]) -> int:
+    """Forget what these records said, and settle them: there is nothing left to retry. Return how many."""
+    if not ids:
+        return 0
+    result = await session.execute(
+        text(
+            """
+            UPDATE dead_letters
+            SET key = NULL, value = NULL, header_names = '{}', header_values = '{}', reason = 'erased',
+                resolution = coalesce(resolution, 'erased'), retry_requested_at = NULL,
+                resolved_at = coalesce(resolved_at, clock_timestamp())
+            WHERE id = ANY(CAST(:ids AS bigint[]))
+            RETURNING id
+            """
+        ),
+        {"ids": list(ids)},
+    )
+    return len(result.all())
 
 
 async def resolve(session: AsyncSession, ids: Sequence[int], resolution: str) -> int:

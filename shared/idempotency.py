@@ -5,10 +5,12 @@ same key and another body, 409.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import (
     Column,
     DateTime,
@@ -25,7 +27,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.problems import IdempotencyConflict
 
-__all__ = ["Answer", "Claim", "claim", "claim_of", "idempotency_table", "prune", "release", "store"]
+__all__ = [
+    "Answer",
+    "Claim",
+    "claim",
+    "claim_of",
+    "forget",
+    "idempotency_table",
+    "prune",
+    "release",
+    "store",
+]
 
 MAX_KEY_LENGTH = 255
 
@@ -97,6 +109,16 @@ RELEASE = text(
     """
 )
 
+# A word in an answer is a whole string of its JSON, so that "kim" does not forget the answers about "kimono".
+FORGET = text(
+    """
+    DELETE FROM idempotency AS i
+    USING unnest(CAST(:words AS text[]), CAST(:quoted AS bytea[])) AS w(word, quoted)
+    WHERE position(w.quoted IN i.body) > 0 OR position('/' || w.word IN i.scope) > 0 OR i.key = w.word
+    RETURNING w.word
+    """
+)
+
 PRUNE = text(
     """
     DELETE FROM idempotency
@@ -164,6 +186,21 @@ async def release(session: AsyncSession, claims: Sequence[Claim]) -> None:
         await session.execute(
             RELEASE, {"scopes": [item.scope for item in claims], "keys": [item.key for item in claims]}
         )
+
+
+async def forget(session: AsyncSession, words: Collection[str]) -> Counter[str]:
+    """Delete the answers that tell of somebody, by the words that tell of them; return how many by word.
+
+    A word is found as a whole string of an answer, as a key, or in the path that was called. A request that
+    comes again is then new: what its effect was is known by natural keys, and those stay.
+    """
+    if not words:
+        return Counter()
+    distinct = sorted(set(words))
+    rows = await session.scalars(
+        FORGET, {"words": distinct, "quoted": [msgspec.json.encode(word) for word in distinct]}
+    )
+    return Counter(rows.all())
 
 
 async def prune(session: AsyncSession, *, before: datetime, limit: int) -> int:

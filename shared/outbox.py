@@ -3,7 +3,7 @@
 `shared/relay.py` publishes the rows. Pattern: "Transactional outbox", C. Richardson, Microservices Patterns.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,7 +30,7 @@ from shared.events import Event, encode
 from shared.ids import new_ids
 from shared.tracing import current_traceparent
 
-__all__ = ["CHANNEL", "emit", "outbox_tables", "prune"]
+__all__ = ["CHANNEL", "emit", "erase", "outbox_tables", "prune"]
 
 # The NOTIFY channel on which writers wake the relay. Channels are per database, so it needs no prefix.
 CHANNEL = "outbox"
@@ -118,6 +118,18 @@ PRUNE = text(
     )
     """
 )
+
+
+ERASE = text("DELETE FROM outbox WHERE topic = :topic AND key = ANY(CAST(:keys AS text[]))")
+
+
+async def erase(session: AsyncSession, topic: str, keys: Collection[str]) -> int:
+    """Delete what was said under these keys of a topic, published or not; return how many rows went.
+
+    Whoever erases says a tombstone afterwards, in the same transaction: it is all that the bus needs then.
+    """
+    result = await session.execute(ERASE, {"topic": topic, "keys": list(keys)})
+    return int(getattr(result, "rowcount", 0))
 
 
 async def emit(session: AsyncSession, events: Iterable[Event]) -> None:

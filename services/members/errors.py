@@ -4,6 +4,7 @@ from shared.problems import Conflict, NotFound, Refusal
 
 __all__ = [
     "CancellationConflict",
+    "MemberErased",
     "MemberNotFound",
     "OrderConflict",
     "OrderNotFound",
@@ -55,6 +56,12 @@ class TooManyTags(Refusal):
 
 class MemberNotFound(NotFound):
     """There is no such member."""
+
+
+class MemberErased(Refusal):
+    """The member was erased, and nothing more can be known about them."""
+
+    status = 410
 
 
 class OrderNotFound(NotFound):

@@ -81,6 +81,8 @@ members = Table(
     Column("last_order_at", INSTANT),
     Column("revision", BigInteger, nullable=False, server_default=text("0")),
     Column("updated_at", INSTANT, nullable=False, server_default=NOW),
+    # Nothing personal is left in a row that has it; the id stays, because the books name it.
+    Column("erased_at", INSTANT),
     CheckConstraint("spend_minor >= 0", name="spend_minor"),
     Index("ix_members_tier_version", "tier_version", "id"),
     postgresql_with=ROOM,
@@ -95,6 +97,17 @@ identities = Table(
     Column("first_seen_at", INSTANT, nullable=False, server_default=NOW),
     PrimaryKeyConstraint("source", "external_id", name="pk_identities"),
     Index("ix_identities_member_id", "member_id"),
+)
+
+# What names erased members had, as keyed hashes: an order of theirs from before the erasure that comes late
+# belongs to their books and to nobody's profile.
+erased_identities = Table(
+    "erased_identities",
+    metadata,
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("member_id", Uuid, nullable=False),
+    Column("erased_at", INSTANT, nullable=False),
+    PrimaryKeyConstraint("fingerprint", "member_id", name="pk_erased_identities"),
 )
 
 contact_points = Table(

@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping
 from services.members import operations
 from services.members.api.answers import answer, merged
 from services.members.domain import Statement
-from services.members.errors import MemberNotFound
+from services.members.errors import MemberErased, MemberNotFound
 from services.members.operations import ConsentRecorded
 from services.members.schemas import (
     BatchAnswer,
@@ -73,13 +73,16 @@ async def read_members(
     return Page(items=[_member_out(row) for row in page], next_cursor=next_cursor)
 
 
-@router.get("/members/{member_id}", tags=["members"], responses=problem_responses(MemberNotFound))
+# Only what looks like an id is one: `/members/tags` and the like are addresses of their own.
+@router.get("/members/{member_id:uuid}", tags=["members"], responses=problem_responses(MemberNotFound))
 async def read_member(member_id: UUID, session: Transaction, caller: Reader) -> MemberOut:
     """Read one member with everything that is known."""
     return _member_out(await operations.read_member(session, member_id))
 
 
-@router.patch("/members/{member_id}", tags=["members"], responses=problem_responses(MemberNotFound))
+@router.patch(
+    "/members/{member_id:uuid}", tags=["members"], responses=problem_responses(MemberErased, MemberNotFound)
+)
 async def change_profile(
     member_id: UUID, patch: ProfilePatch, session: Transaction, caller: Writer, dry_run: DryRun = False
 ) -> MemberOut:
@@ -101,7 +104,7 @@ async def change_profile(
             "model": ConsentResult | BatchAnswer,
         },
         **problem_responses(
-            MemberNotFound, InvalidRequest, MalformedJson, PayloadTooLarge, UnsupportedMediaType
+            MemberErased, MemberNotFound, InvalidRequest, MalformedJson, PayloadTooLarge, UnsupportedMediaType
         ),
     },
 )

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping
 from services.members import operations
 from services.members.api.answers import answer, merged
 from services.members.domain import TagChange
-from services.members.errors import MemberNotFound, TooManyItems, TooManyTags
+from services.members.errors import MemberErased, MemberNotFound, TooManyItems, TooManyTags
 from services.members.schemas import (
     BatchAnswer,
     TagsChangeIn,
@@ -49,6 +49,7 @@ Writer = Annotated[Caller, Depends(require("members:write"))]
             "model": TagsResult | BatchAnswer,
         },
         **problem_responses(
+            MemberErased,
             MemberNotFound,
             TooManyTags,
             TooManyItems,
@@ -86,7 +87,9 @@ def _tags_changed(outcome: tuple[UUID, bool]) -> dict[str, Any]:
     return {"status": "accepted" if changed else "unchanged", "member_id": member_id}
 
 
-@router.put("/members/{member_id}/tags", responses=problem_responses(MemberNotFound, TooManyTags))
+@router.put(
+    "/members/{member_id}/tags", responses=problem_responses(MemberErased, MemberNotFound, TooManyTags)
+)
 async def tag_member(
     member_id: UUID, body: TagsIn, session: Transaction, caller: Writer, dry_run: DryRun = False
 ) -> TagsOut:
@@ -99,7 +102,7 @@ async def tag_member(
     return _tags_out(await operations.read_member(session, member_id))
 
 
-@router.delete("/members/{member_id}/tags", responses=problem_responses(MemberNotFound))
+@router.delete("/members/{member_id}/tags", responses=problem_responses(MemberErased, MemberNotFound))
 async def untag_member(
     member_id: UUID,
     session: Transaction,

@@ -1,6 +1,7 @@
 """The rules of members: pure, without a database and without a clock."""
 
 from services.members.domain.consents import ConsentState, Statement, heard
+from services.members.domain.erasure import Erasure, OldName, fingerprint, owner_of_late_order, said_aloud
 from services.members.domain.orders import (
     Cancellation,
     ContactPoint,
@@ -11,6 +12,7 @@ from services.members.domain.orders import (
     Refund,
     RefundedLine,
     Verdict,
+    says_the_same,
     state_of,
     total_of,
     verdict,
@@ -25,6 +27,7 @@ __all__ = [
     "Cancellation",
     "ConsentState",
     "ContactPoint",
+    "Erasure",
     "HeldTags",
     "IncomingOrder",
     "KnownOrder",
@@ -34,16 +37,21 @@ __all__ = [
     "Link",
     "Member",
     "Move",
+    "OldName",
     "OrderKey",
     "Refund",
     "RefundedLine",
     "Statement",
     "TagChange",
     "Verdict",
+    "fingerprint",
     "heard",
     "judge",
+    "owner_of_late_order",
     "person_of",
     "persons",
+    "said_aloud",
+    "says_the_same",
     "state_attributes",
     "state_of",
     "total_of",

@@ -5,10 +5,10 @@ third of the time.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Refund",
     "RefundedLine",
     "Verdict",
+    "says_the_same",
     "state_of",
     "total_of",
     "verdict",
@@ -142,6 +143,17 @@ class Cancellation:
     reason: str | None = None
 
 
+Return = TypeVar("Return", Refund, Cancellation)
+
+
+def says_the_same(known: Return, stated: Return) -> bool:
+    """Say whether a repeated refund or cancellation repeats what is known.
+
+    A reason that is not known is none to contradict: it is forgotten when the order's customer is erased.
+    """
+    return known == (stated if known.reason is not None else replace(stated, reason=None))
+
+
 class Verdict(Enum):
     """What a statement about a known order amounts to."""
 
@@ -159,9 +171,10 @@ def total_of(lines: Sequence[Line], shipping_minor: int, discount_minor: int) ->
 def verdict(known: KnownOrder, order: IncomingOrder) -> Verdict:
     """Judge a repeated order. The same is unchanged, a first payment pays, everything else contradicts.
 
-    A statement without a payment about a paid order is old news and no contradiction.
+    A statement without a payment about a paid order is old news and no contradiction. Of an order whose
+    customer was erased nothing is kept that could be contradicted.
     """
-    if known.content != order.content:
+    if known.content and known.content != order.content:
         return Verdict.CONFLICT
     if order.paid_at is None:
         return Verdict.UNCHANGED

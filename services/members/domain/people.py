@@ -38,6 +38,7 @@ class Member:
     orders_count: int = 0
     last_order_at: datetime | None = None
     revision: int = 0
+    erased_at: datetime | None = None
     is_new: bool = False
     is_changed: bool = False
     has_new_profile: bool = False

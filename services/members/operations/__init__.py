@@ -3,6 +3,7 @@ their order, and leaves the commit to the edge.
 """
 
 from services.members.operations.consents import ConsentRecorded, record_consents
+from services.members.operations.erasure import Erased, erase_members
 from services.members.operations.intake import OrderTaken, take_orders
 from services.members.operations.profile import change_profile
 from services.members.operations.reading import (
@@ -28,6 +29,7 @@ from services.members.operations.tiers import count_members_to_judge, rejudge_me
 __all__ = [
     "CancellationTaken",
     "ConsentRecorded",
+    "Erased",
     "OrderTaken",
     "RefundTaken",
     "Summary",
@@ -36,6 +38,7 @@ __all__ = [
     "change_tags",
     "count_members_to_judge",
     "drop_expired_tags",
+    "erase_members",
     "find_member",
     "fold_tallies",
     "read_member",

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import KnownOrder, Ladder, Member, Move, judge, state_of
+from services.members.errors import MemberErased, MemberNotFound
 from services.members.repository import people, program
 from shared.clock import utc_now
 from shared.events import (
@@ -17,6 +18,7 @@ from shared.events import (
     MemberTierUpgraded,
 )
 from shared.outbox import emit
+from shared.problems import Refusal
 
 __all__ = ["Changes"]
 
@@ -57,6 +59,13 @@ class Changes:
         What came under a member's own id stays in `members`; what is judged of both together is here.
         """
         return self.members[self.members[member_id].person_id]
+
+    def refusal_of(self, member_id: UUID) -> Refusal | None:
+        """Say why nothing can be said about a member: it is unknown, or erased."""
+        member = self.members.get(member_id)
+        if member is None:
+            return MemberNotFound()
+        return None if member.erased_at is None else MemberErased()
 
     def join(self, member_id: UUID) -> Member:
         """Take in a new member, in the tier that everybody starts in."""
@@ -105,7 +114,8 @@ class Changes:
     async def save(self) -> None:
         """Write the members, the figures and the events of the batch."""
         touched = sorted(self.members.values(), key=lambda member: member.id)
-        told = [member for member in touched if member.has_new_profile]
+        # Whoever is erased has no profile, whatever a late order says about them.
+        told = [member for member in touched if member.has_new_profile and member.erased_at is None]
         for member in told:
             member.revision += 1
         await people.insert_members(self.session, [member for member in touched if member.is_new])

@@ -7,7 +7,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import ConsentState, Statement, heard
-from services.members.errors import MemberNotFound
 from services.members.operations.changes import Changes
 from services.members.repository import people
 from services.members.settings import settings
@@ -32,13 +31,11 @@ async def record_consents(
     """Record what members said. One result per statement, in their order."""
     changes = await Changes.begin(session, settings().program_currency)
     await changes.lock({statement.member_id for statement in statements})
-    known = [statement for statement in statements if statement.member_id in changes.members]
+    refusals = [changes.refusal_of(statement.member_id) for statement in statements]
+    known = [said for said, refusal in zip(statements, refusals, strict=True) if refusal is None]
     recorded = iter(await hear_statements(changes, known))
     await changes.save()
-    return [
-        next(recorded) if statement.member_id in changes.members else MemberNotFound()
-        for statement in statements
-    ]
+    return [next(recorded) if refusal is None else refusal for refusal in refusals]
 
 
 async def hear_statements(changes: Changes, statements: Sequence[Statement]) -> list[ConsentRecorded]:

@@ -24,6 +24,7 @@ from services.members.domain import (
 from services.members.errors import OrderConflict, OrderTotalMismatch
 from services.members.operations.changes import Changes
 from services.members.operations.consents import hear_statements
+from services.members.operations.erasure import fingerprint_of, members_of_late_orders
 from services.members.operations.returns import settle_parked
 from services.members.repository import orders as repository
 from services.members.repository import people
@@ -74,6 +75,7 @@ class _Batch:
             index: refusal for index, order in enumerate(orders) if (refusal := _mismatch(order))
         }
         self.members_by_customer: dict[Customer, UUID] = {}
+        self.of_the_erased: dict[OrderKey, UUID] = {}
         self.known: dict[OrderKey, KnownOrder] = {}
         # Orders of this batch that are new, by key; and positions of statements that changed something.
         self.new: dict[OrderKey, tuple[KnownOrder, IncomingOrder]] = {}
@@ -91,15 +93,16 @@ class _Batch:
         return {
             order.key
             for _, order in self.good()
-            if (member_id := self.members_by_customer.get(_customer(order))) is None
-            or not self.changes.members[member_id].is_new
+            if (member_id := self._member_of(order)) is None or not self.changes.members[member_id].is_new
         }
 
     async def find_members(self) -> None:
         """Resolve customers to members, make members of unknown ones, and lock them all."""
         # Only the first statement about an order can bring a new customer: others contradict it.
         first = {order.key: order for _, order in reversed(self.good())}
-        wanted = {_customer(order) for order in first.values()}
+        # An order placed before its customer was erased belongs to those books, and makes nobody anew.
+        self.of_the_erased = await members_of_late_orders(self.session, first.values())
+        wanted = {_customer(order) for order in first.values() if order.key not in self.of_the_erased}
         found = await people.member_ids(self.session, wanted)
         if unknown := wanted - found.keys():
             # So does one about an order that is stored under somebody else.
@@ -110,14 +113,18 @@ class _Batch:
             self._welcome(created)
             found |= created | await people.member_ids(self.session, unknown - created.keys())
         self.members_by_customer = found
-        await self.changes.lock(found.values())
+        of_strangers = {order.member_id for order in self.known.values()}
+        await self.changes.lock({*found.values(), *self.of_the_erased.values(), *of_strangers})
 
     def _welcome(self, created: Mapping[Customer, UUID]) -> None:
         now = utc_now()
-        for (source, external_id), member_id in created.items():
+        for customer, member_id in created.items():
             self.changes.join(member_id)
+            # What a source calls somebody can be their e-mail address, and nothing on this topic can be
+            # taken back; the hash is as good a name.
+            name = fingerprint_of(customer).hex()
             self.changes.events.append(
-                MemberCreated(member_id=member_id, source=source, external_id=external_id, created_at=now)
+                MemberCreated(member_id=member_id, source=customer[0], external_id=name, created_at=now)
             )
 
     def decide(self, under_lock: dict[OrderKey, KnownOrder]) -> None:
@@ -144,10 +151,15 @@ class _Batch:
                     before.paid_at, before.payment_id = order.paid_at, order.payment_id
                     self.paying.append(index)
 
+    def _member_of(self, order: IncomingOrder) -> UUID | None:
+        return self.of_the_erased.get(order.key) or self.members_by_customer.get(_customer(order))
+
     def _new_order(self, order_id: UUID, order: IncomingOrder) -> KnownOrder:
+        member_id = self._member_of(order)
+        assert member_id is not None, "whoever is unknown was made a member"
         return KnownOrder(
             order_id,
-            self.members_by_customer[_customer(order)],
+            member_id,
             order.key,
             order.currency,
             order.total_minor,
@@ -217,6 +229,8 @@ class _Batch:
         for index in [*self.placing, *self.paying]:
             stated = self.orders[index]
             member_id = self.known[stated.key].member_id
+            if self.changes.members[member_id].erased_at is not None:
+                continue
             if stated.attributes:
                 state_attributes(self.changes.members[member_id], stated.attributes, stated.placed_at)
             if stated.contact_points:

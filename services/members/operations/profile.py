@@ -8,7 +8,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import state_attributes
-from services.members.errors import MemberNotFound
 from services.members.operations.changes import Changes
 from services.members.settings import settings
 from shared.problems import Refusal
@@ -24,11 +23,9 @@ async def change_profile(
     await changes.lock({member_id for member_id, _, _ in patches})
     results: list[Refusal | None] = []
     for member_id, attributes, stated_at in patches:
-        member = changes.members.get(member_id)
-        if member is None:
-            results.append(MemberNotFound())
-            continue
-        state_attributes(member, attributes, stated_at)
-        results.append(None)
+        refusal = changes.refusal_of(member_id)
+        if refusal is None:
+            state_attributes(changes.members[member_id], attributes, stated_at)
+        results.append(refusal)
     await changes.save()
     return results

@@ -2,13 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.members.domain import Cancellation, KnownOrder, OrderKey, Refund, state_of
+from services.members.domain import (
+    Cancellation,
+    KnownOrder,
+    OrderKey,
+    Refund,
+    said_aloud,
+    says_the_same,
+    state_of,
+)
 from services.members.errors import (
     CancellationConflict,
     RefundConflict,
@@ -19,6 +28,7 @@ from services.members.errors import (
 from services.members.operations.changes import Changes
 from services.members.repository import orders as orders_repository
 from services.members.repository import returns as repository
+from services.members.repository.erasure import silence_returns
 from services.members.repository.returns import RefundName, StoredCancellation, StoredRefund
 from services.members.settings import settings
 from shared.events import OrderCancelled, OrderRefunded, Participation, RefundLine
@@ -35,6 +45,7 @@ __all__ = [
 
 log = structlog.get_logger("regulars.members")
 
+Return = TypeVar("Return", Refund, Cancellation)
 UnitsLeft = dict[tuple[UUID, int], int]
 
 
@@ -80,6 +91,7 @@ async def take_refunds(session: AsyncSession, refunds: Sequence[Refund]) -> list
     time to change nothing.
     """
     changes, orders = await _locked_orders(session, {refund.key for refund in refunds})
+    refunds = [_in_few_words(refund, orders, changes) for refund in refunds]
     stored = await repository.refunds_by_id(session, refunds)
     fresh: dict[RefundName, StoredRefund] = {}
     for refund in refunds:
@@ -96,7 +108,7 @@ async def take_refunds(session: AsyncSession, refunds: Sequence[Refund]) -> list
         order = orders.get(refund.key)
         if refund.name in stored:
             known, state = stored[refund.name]
-            same = known == refund
+            same = says_the_same(known, refund)
             results.append(RefundTaken(refund, state, False, order) if same else RefundConflict())
             continue
         state = fresh[refund.name][1]
@@ -126,6 +138,7 @@ async def take_cancellations(
     """Take in cancellations, written before they are applied as refunds are. One result each, in order."""
     keys = {cancellation.key for cancellation in cancellations}
     changes, orders = await _locked_orders(session, keys)
+    cancellations = [_in_few_words(cancellation, orders, changes) for cancellation in cancellations]
     stored = await repository.cancellations_by_key(session, keys)
     fresh: dict[OrderKey, StoredCancellation] = {}
     for cancellation in cancellations:
@@ -140,7 +153,7 @@ async def take_cancellations(
         order = orders.get(cancellation.key)
         if cancellation.key in stored:
             known, state = stored[cancellation.key]
-            same = known == cancellation
+            same = says_the_same(known, cancellation)
             results.append(
                 CancellationTaken(cancellation, state, False, order) if same else CancellationConflict()
             )
@@ -194,7 +207,16 @@ async def settle_parked(changes: Changes, orders: Mapping[OrderKey, KnownOrder])
     changes.figures["parked_cancellations"] -= len(cancellations)
     await repository.settle_refunds(session, settled)
     await repository.settle_cancellations(session, [cancellation.key for cancellation in cancellations])
+    of_the_erased = [key for key, order in orders.items() if changes.members[order.member_id].erased_at]
+    await silence_returns(session, of_the_erased)
     await touched.save(session)
+
+
+def _in_few_words(said: Return, orders: Mapping[OrderKey, KnownOrder], changes: Changes) -> Return:
+    """Leave the reason away if the order's customer was erased: it may be their own words."""
+    order = orders.get(said.key)
+    erased = order is not None and changes.members[order.member_id].erased_at is not None
+    return replace(said, reason=None) if erased else said
 
 
 async def _locked_orders(
@@ -272,7 +294,7 @@ def _refunded(order: KnownOrder, refund: Refund) -> OrderRefunded:
         amount_minor=refund.amount_minor,
         shipping_minor=refund.shipping_minor,
         complete=order.refunded_minor == order.total_minor,
-        reason=refund.reason,
+        reason=said_aloud(refund.reason),
         lines=[
             RefundLine(line_no=line.line_no, quantity=line.quantity, amount_minor=line.amount_minor)
             for line in refund.lines
@@ -297,5 +319,5 @@ def _called_off(order: KnownOrder, cancellation: Cancellation) -> OrderCancelled
         shop_id=shop_id,
         external_order_id=external_order_id,
         cancelled_at=cancellation.cancelled_at,
-        reason=cancellation.reason,
+        reason=said_aloud(cancellation.reason),
     )

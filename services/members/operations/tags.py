@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import HeldTags, TagChange
-from services.members.errors import MemberNotFound, TooManyTags
+from services.members.errors import TooManyTags
 from services.members.operations.changes import Changes
 from services.members.repository import tags as repository
 from services.members.settings import settings
@@ -34,8 +34,8 @@ async def change_tags(session: AsyncSession, commands: Sequence[TagChange]) -> l
     limit = settings().tags_per_member
     results: list[bool | Refusal] = []
     for command in commands:
-        if command.member_id not in changes.members:
-            results.append(MemberNotFound())
+        if (refusal := changes.refusal_of(command.member_id)) is not None:
+            results.append(refusal)
         elif not held[command.member_id].fits(command, max_tags=limit, max_rows=limit * SOURCES_PER_TAG):
             results.append(TooManyTags(limit=limit))
         else:

@@ -95,7 +95,7 @@ LOCK = text(
         SELECT unnest(CAST(:ids AS uuid[])) AS id UNION SELECT person_id FROM named
     )
     SELECT m.*, a.surviving_id, a.person_id, a.merged_at, a.revision AS link_revision
-    FROM (SELECT {COLUMNS} FROM members WHERE id = ANY(ARRAY(
+    FROM (SELECT {COLUMNS}, erased_at FROM members WHERE id = ANY(ARRAY(
               SELECT id FROM wanted
               UNION SELECT s.merged_id FROM wanted JOIN aliases AS s ON s.person_id = wanted.id))
           ORDER BY id FOR NO KEY UPDATE) AS m
@@ -200,6 +200,7 @@ LOG_CONSENTS = text(
 WHOLE = """
     SELECT m.id AS member_id, m.created_at, m.display_name, m.locale, m.time_zone, m.country, m.birthday,
         m.tier, m.tier_changed_at, m.spend_minor, m.orders_count, m.last_order_at, m.revision, m.updated_at,
+        m.erased_at,
         coalesce((SELECT jsonb_agg(jsonb_build_object('source', i.source, 'external_id', i.external_id)
                                    ORDER BY i.source, i.external_id)
                   FROM identities AS i WHERE i.member_id = m.id), '[]') AS identities,
@@ -218,7 +219,8 @@ WHOLE_COLUMNS = {"identities": JSONB, "contact_points": JSONB, "consents": JSONB
 WHOLE_MEMBERS = text(f"{WHOLE} WHERE m.id = ANY(CAST(:ids AS uuid[]))").columns(**WHOLE_COLUMNS)
 
 MEMBERS_PAGE = text(
-    f"{WHOLE} WHERE CAST(:after AS uuid) IS NULL OR m.id > CAST(:after AS uuid) ORDER BY m.id LIMIT :limit"
+    f"{WHOLE} WHERE m.erased_at IS NULL AND (CAST(:after AS uuid) IS NULL OR m.id > CAST(:after AS uuid))"
+    " ORDER BY m.id LIMIT :limit"
 ).columns(**WHOLE_COLUMNS)
 
 

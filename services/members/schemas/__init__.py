@@ -1,6 +1,7 @@
 """Request and response models of the API."""
 
 from services.members.schemas.batches import Batch, batch_body, read_batch
+from services.members.schemas.erasures import ErasureIn, ErasureResult
 from services.members.schemas.orders import CancellationIn, OrderIn, RefundIn
 from services.members.schemas.people import (
     ConsentIn,
@@ -27,6 +28,8 @@ __all__ = [
     "CancellationResult",
     "ConsentIn",
     "ConsentResult",
+    "ErasureIn",
+    "ErasureResult",
     "MemberOut",
     "OrderIn",
     "OrderOut",

@@ -73,6 +73,9 @@ class MemberOut(BaseModel):
     orders_count: int
     last_order_at: datetime | None
     revision: int
+    erased_at: datetime | None = Field(
+        None, description="When the member was erased; nothing personal is left then."
+    )
     identities: list[IdentityOut]
     contact_points: list[ContactPointOut]
     consents: list[ConsentOut]

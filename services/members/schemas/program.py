@@ -93,3 +93,4 @@ class SummaryOut(BaseModel):
     tier_downgrades: int
     parked_refunds: int
     parked_cancellations: int
+    erased: int = Field(description="Members who were erased; the books count them still.")
