@@ -71,9 +71,11 @@ from shared.events.orders import (
 )
 from shared.events.points import (
     LotteryDrawn,
+    PointsAdjusted,
     PointsClawedBack,
     PointsEarned,
     PointsExpired,
+    PointsOpened,
     PointsRedeemed,
     RewardCancelled,
     RewardFulfilmentChanged,
@@ -139,9 +141,11 @@ __all__ = [
     "OrderPlaced",
     "OrderRefunded",
     "Participation",
+    "PointsAdjusted",
     "PointsClawedBack",
     "PointsEarned",
     "PointsExpired",
+    "PointsOpened",
     "PointsRedeemed",
     "RecordLike",
     "RefundLine",

@@ -51,6 +51,40 @@ class PointsEarned(Event, type="points.earned", topic="points", key="member_id")
     balance_points: Balance
 
 
+class PointsAdjusted(Event, type="points.adjusted", topic="points", key="member_id"):
+    """Somebody moved points of a member by hand.
+
+    Stated by: points.
+    Heard by: messaging, analytics.
+    """
+
+    member_id: MemberId
+    entry_id: EntryId
+    adjustment_id: Annotated[UUID, says("The adjustment, with who asked for it and who approved.")]
+    points: Annotated[Bigint, says("What the member got; negative if they gave.")]
+    reason: Annotated[Sentence, says("Why, as the member may read it.")]
+    expires_at: Annotated[Instant | None, says("When given points expire; none is never.")] = None
+    adjusted_at: Annotated[Instant, says("When they were moved.")]
+    balance_points: Balance
+
+
+class PointsOpened(Event, type="points.opened", topic="points", key="member_id"):
+    """A member brought along points from another system.
+
+    Stated by: points.
+    Heard by: messaging, analytics.
+    """
+
+    member_id: MemberId
+    entry_id: EntryId
+    source: Annotated[Identifier, says("The system that they come from.")]
+    points: Annotated[Positive, says("Points brought along.")]
+    expires_at: Annotated[Instant | None, says("When what is left of them expires; none is never.")] = None
+    reason: Annotated[Sentence, says("Why the points were given.")]
+    earned_at: Annotated[Instant, says("When they were earned there.")]
+    balance_points: Balance
+
+
 class PointsClawedBack(Event, type="points.clawed_back", topic="points", key="member_id"):
     """Points that a refunded order had earned were taken back.
 
