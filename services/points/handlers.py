@@ -1,4 +1,4 @@
-"""What points hear: orders that are paid earn, orders that are refunded give back.
+"""What points hear: orders that are paid earn, orders that are refunded give back, members hold tiers.
 
 `order.cancelled` is not among it: calling an order off moves no money, and what was paid for it comes back as
 `order.refunded`.
@@ -9,9 +9,16 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points import operations
-from services.points.operations import Earn, Refund
+from services.points.operations import Earn, Refund, TierRow
 from shared.consumer import Handlers
-from shared.events import Envelope, OrderPaid, OrderRefunded
+from shared.events import (
+    Envelope,
+    MemberCreated,
+    MemberTierDowngraded,
+    MemberTierUpgraded,
+    OrderPaid,
+    OrderRefunded,
+)
 from shared.problems import Refusal
 
 handlers = Handlers()
@@ -42,6 +49,26 @@ async def on_order_refunded(session: AsyncSession, events: Sequence[Envelope[Ord
         for refund in (envelope.data,)
     ]
     _raise_first(await operations.refund(session, commands))
+
+
+@handlers.on(MemberCreated, when=lambda member: member.tier is not None)
+async def on_member_created(session: AsyncSession, events: Sequence[Envelope[MemberCreated]]) -> None:
+    """Remember the tier that everybody joins in."""
+    joined = (envelope.data for envelope in events)
+    changes = [TierRow(member.member_id, member.tier, None, member.created_at) for member in joined]
+    await operations.record_tiers(session, changes)
+
+
+@handlers.on(MemberTierUpgraded, MemberTierDowngraded)
+async def on_tier_changed(
+    session: AsyncSession, events: Sequence[Envelope[MemberTierUpgraded | MemberTierDowngraded]]
+) -> None:
+    """Remember who holds which tier, and what it makes of points."""
+    changes = [
+        TierRow(change.member_id, change.to_tier, change.points_multiplier_percent, change.changed_at)
+        for change in (envelope.data for envelope in events)
+    ]
+    await operations.record_tiers(session, changes)
 
 
 def _raise_first(results: Sequence[object]) -> None:

@@ -9,7 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.errors import RefundCurrencyMismatch, UnknownOrderCurrency
 from services.points.handlers import handlers
-from shared.events import Envelope, Event, OrderPaid, OrderRefunded
+from shared.events import (
+    Envelope,
+    Event,
+    MemberCreated,
+    MemberTierDowngraded,
+    MemberTierUpgraded,
+    OrderPaid,
+    OrderRefunded,
+)
 from shared.ids import new_id
 from tests.points.ledger import DAY, NOW, Books, envelope, outbox
 
@@ -169,10 +177,32 @@ async def test_what_cannot_be_posted_is_refused_for_the_dead_letters(books: Book
             await hear(session, type(wrong)(**_fields(wrong) | {"currency": "EUR"}))
 
 
+async def test_the_latest_tier_holds_in_whatever_order_it_is_heard(books: Books) -> None:
+    member, other = uuid4(), uuid4()
+    silver = MemberTierUpgraded(member_id=member, to_tier="silver", changed_at=NOW - 2 * DAY, reason="spend")
+    gold = MemberTierUpgraded(
+        member_id=member, to_tier="gold", changed_at=NOW - DAY, reason="spend", points_multiplier_percent=150
+    )
+    fallen = MemberTierDowngraded(member_id=other, from_tier="gold", changed_at=NOW, reason="refund")
+    joined = MemberCreated(member_id=other, source="shop", external_id="1", created_at=NOW - DAY, tier="base")
+    async with books.database.transaction() as session:
+        await hear(session, gold, silver, joined)
+    async with books.database.transaction() as session:
+        await hear(session, silver, fallen, joined, fallen)
+    rows = await books.rows("SELECT member_id, tier, points_multiplier_percent FROM member_tiers")
+    assert {tuple(row) for row in rows} == {(member, "gold", 150), (other, None, None)}
+
+
 def _fields(event: Event) -> dict[str, object]:
     return {name: getattr(event, name) for name in event.__struct_fields__}
 
 
 def test_what_is_heard() -> None:
-    assert set(handlers.by_type) == {"order.paid", "order.refunded"}
+    assert set(handlers.by_type) == {
+        "order.paid",
+        "order.refunded",
+        "member.created",
+        "member.tier_upgraded",
+        "member.tier_downgraded",
+    }
     assert isinstance(envelope(paid(uuid4(), 1)), Envelope)

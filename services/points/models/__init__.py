@@ -7,6 +7,7 @@ deleted, and the summary compares the tables with each other.
 
 from services.points.models.base import Base
 from services.points.models.ledger import Account, Entry, Lot, LotMove
+from services.points.models.members import MemberTier
 from services.points.models.orders import EarningRule, OrderRefund
 from services.points.models.rewards import Redemption, Reward
 
@@ -17,6 +18,7 @@ __all__ = [
     "Entry",
     "Lot",
     "LotMove",
+    "MemberTier",
     "OrderRefund",
     "Redemption",
     "Reward",

@@ -21,8 +21,10 @@ from services.points.operations.show import (
     show_redemptions,
     summarise,
 )
+from services.points.operations.tiers import record_tiers
 from services.points.repository.orders import Refund, RuleVersion
 from services.points.repository.rewards import RedemptionRow
+from services.points.repository.tiers import TierRow
 
 __all__ = [
     "Earn",
@@ -34,6 +36,7 @@ __all__ = [
     "Refund",
     "Refunded",
     "RuleVersion",
+    "TierRow",
     "add_earning_rule",
     "add_rewards",
     "change_reward",
@@ -41,6 +44,7 @@ __all__ = [
     "count_parked_refunds",
     "earn",
     "expire",
+    "record_tiers",
     "redeem",
     "refund",
     "retire_reward",

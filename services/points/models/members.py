@@ -1,0 +1,22 @@
+"""What points keep of members: the little that rules and rewards ask."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, DateTime, Integer, Text, Uuid
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.points.models.base import Base
+
+
+class MemberTier(Base):
+    """The tier that a member holds, as members last said; no row and no tier are the same."""
+
+    __tablename__ = "member_tiers"
+    __table_args__ = (CheckConstraint("points_multiplier_percent > 0", name="points_multiplier_percent"),)
+
+    member_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    tier: Mapped[str | None] = mapped_column(Text)
+    # What the tier makes of points earned; none is 100.
+    points_multiplier_percent: Mapped[int | None] = mapped_column(Integer)
+    changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -1,0 +1,52 @@
+"""Statements on the tiers that members hold."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+
+class TierRow(NamedTuple):
+    """A row of `member_tiers`, in the order of SAVE_TIERS."""
+
+    member_id: UUID
+    tier: str | None
+    points_multiplier_percent: int | None
+    changed_at: datetime
+
+
+# The latest change holds, whatever was heard last.
+SAVE_TIERS = text(
+    """
+    INSERT INTO member_tiers (member_id, tier, points_multiplier_percent, changed_at)
+    SELECT * FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS text[]), CAST(:p2 AS int[]),
+                         CAST(:p3 AS timestamptz[]))
+    ON CONFLICT (member_id) DO UPDATE
+    SET tier = excluded.tier, points_multiplier_percent = excluded.points_multiplier_percent,
+        changed_at = excluded.changed_at
+    WHERE member_tiers.changed_at <= excluded.changed_at
+    """
+)
+
+TIERS = text(
+    """
+    SELECT member_id, tier, points_multiplier_percent, changed_at FROM member_tiers
+    WHERE member_id = ANY(CAST(:member_ids AS uuid[]))
+    """
+)
+
+
+async def save_tiers(session: AsyncSession, rows: Sequence[TierRow]) -> None:
+    """Remember the tiers that members hold; at most one row for each member."""
+    if rows:
+        columns = zip(*sorted(rows, key=lambda row: row.member_id), strict=True)
+        await session.execute(SAVE_TIERS, {f"p{number}": column for number, column in enumerate(columns)})
+
+
+async def tiers_of(session: AsyncSession, member_ids: Iterable[UUID]) -> dict[UUID, TierRow]:
+    """Return the tiers of those of the members that have been heard of."""
+    rows = await session.execute(TIERS, {"member_ids": list(member_ids)})
+    return {row.member_id: TierRow(*row) for row in rows}
