@@ -2,8 +2,9 @@
 
 from functools import lru_cache
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from shared.clock import zone
 from shared.settings import ServiceSettings
 
 
@@ -19,6 +20,15 @@ class PointsSettings(ServiceSettings):
         description="Accounts whose due lots expire in one transaction; their members wait for it when they "
         "redeem, so it should stay within some hundred milliseconds.",
     )
+    zone: str = Field(
+        "UTC",
+        description="IANA time zone of the program: its days, months and years decide when points expire.",
+    )
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        return zone(name).key
 
 
 @lru_cache

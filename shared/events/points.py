@@ -23,6 +23,7 @@ AboutOrder = Annotated[UUID | None, says("The order that it is about.")]
 Balance = Annotated[
     Bigint, says("Available points of the member after the entry; negative if the policy allows debt.")
 ]
+HoldId = Annotated[UUID, says("The hold.")]
 RedemptionId = Annotated[UUID, says("The redemption.")]
 RewardId = Annotated[UUID, says("The reward in the catalogue.")]
 RewardKind = Annotated[Code, says("What the reward is: `coupon`, `free_shipping`, `tier_upgrade`, `goods`…")]
@@ -131,6 +132,105 @@ class PointsExpired(Event, type="points.expired", topic="points", key="member_id
     points: Annotated[Natural, says("Points that expired.")]
     lots: Annotated[Positive, says("How many lots they were in.")]
     expired_at: Annotated[Instant, says("When they expired.")]
+    balance_points: Balance
+
+
+class PointsMatured(Event, type="points.matured", topic="points", key="member_id"):
+    """Pending points of a member can be spent from now on.
+
+    Stated by: points.
+    Heard by: messaging, analytics.
+    """
+
+    member_id: MemberId
+    points: Annotated[Natural, says("Points that matured.")]
+    matured_at: Annotated[Instant, says("When they matured.")]
+    balance_points: Balance
+
+
+class PointsHeld(Event, type="points.held", topic="points", key="member_id"):
+    """Points were promised to a purchase that is under way: nothing else can spend them.
+
+    Stated by: points.
+    Heard by: analytics.
+    """
+
+    member_id: MemberId
+    hold_id: HoldId
+    points: Annotated[Natural, says("Points held.")]
+    order_id: AboutOrder = None
+    reason: Annotated[Sentence, says("What they are held for.")]
+    held_at: Annotated[Instant, says("When they were held.")]
+    expires_at: Annotated[Instant, says("When they are released unless they are captured before.")]
+    balance_points: Balance
+
+
+class PointsReleased(Event, type="points.released", topic="points", key="member_id"):
+    """Held points were released without being spent. Those past their date expire at once, which is said too.
+
+    Stated by: points.
+    Heard by: analytics.
+    """
+
+    member_id: MemberId
+    hold_id: HoldId
+    points: Annotated[Natural, says("Points released.")]
+    order_id: AboutOrder = None
+    reason: Annotated[
+        Code, says("Why: `voided`, `expired`, or `captured` for what a capture of a part left over.")
+    ]
+    released_at: Annotated[Instant, says("When they were released.")]
+    balance_points: Balance
+
+
+class PointsCaptured(Event, type="points.captured", topic="points", key="member_id"):
+    """Held points were spent.
+
+    Stated by: points.
+    Heard by: members, analytics.
+    """
+
+    member_id: MemberId
+    hold_id: HoldId
+    entry_id: EntryId
+    points: Annotated[Natural, says("Points spent.")]
+    order_id: AboutOrder = None
+    reason: Annotated[Sentence, says("What they were spent on.")]
+    captured_at: Annotated[Instant, says("When they were spent.")]
+    balance_points: Balance
+
+
+class PointsReturned(Event, type="points.returned", topic="points", key="member_id"):
+    """Spent points went back to the lots that they came from, with the dates that those had.
+
+    Stated by: points.
+    Heard by: members, messaging, analytics.
+    """
+
+    member_id: MemberId
+    entry_id: EntryId
+    reversed_entry_id: Annotated[UUID, says("The entry that had taken the points.")]
+    points: Annotated[Natural, says("Points returned.")]
+    order_id: AboutOrder = None
+    reason: Annotated[Sentence, says("Why they were returned.")]
+    returned_at: Annotated[Instant, says("When they were returned.")]
+    balance_points: Balance
+
+
+class PointsTransferred(Event, type="points.transferred", topic="points", key="member_id"):
+    """Points went from one member to another; each of the two has such an event.
+
+    Stated by: points.
+    Heard by: messaging, analytics.
+    """
+
+    member_id: MemberId
+    transfer_id: Annotated[UUID, says("The transfer, the same for both members.")]
+    entry_id: EntryId
+    other_id: Annotated[UUID, says("The member on the other side.")]
+    points: Annotated[Bigint, says("What this member got; negative if they gave.")]
+    reason: Annotated[Sentence, says("Why.")]
+    transferred_at: Annotated[Instant, says("When.")]
     balance_points: Balance
 
 

@@ -19,7 +19,7 @@ async def test_models_and_migrations_agree(points_database: Database) -> None:
 @pytest.mark.parametrize(
     ("statement", "constraint"),
     [
-        ("UPDATE lots SET remaining_points = -1", "ck_lots_remaining_points"),
+        ("UPDATE lots SET remaining_points = -1", "ck_lots_(remaining|pinned)_points"),
         ("UPDATE lots SET remaining_points = points + 1", "ck_lots_(remaining|expired)_points"),
         ("UPDATE lots SET expired_points = 1", "ck_lots_expired_points"),
         ("UPDATE accounts SET open_points = open_points + 1", "ck_accounts_balance"),

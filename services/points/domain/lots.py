@@ -7,10 +7,17 @@ from uuid import UUID
 
 @dataclass(slots=True)
 class Lot:
-    """An open lot as one batch works on it."""
+    """An open lot as one batch works on it. What holds have pinned of it is promised to them."""
 
     id: UUID
     remaining_points: int
+    pinned_points: int = 0
+    pending: bool = False
+
+    @property
+    def free_points(self) -> int:
+        """What is promised to nobody."""
+        return self.remaining_points - self.pinned_points
 
 
 def take(lots: Iterable[Lot], points: int) -> tuple[list[tuple[UUID, int]], int]:
@@ -19,12 +26,26 @@ def take(lots: Iterable[Lot], points: int) -> tuple[list[tuple[UUID, int]], int]
     for lot in lots:
         if points == 0:
             break
-        taken = min(points, lot.remaining_points)
+        taken = min(points, lot.free_points)
         if taken:
             lot.remaining_points -= taken
             points -= taken
             moves.append((lot.id, taken))
     return moves, points
+
+
+def pin(lots: Iterable[Lot], points: int) -> tuple[list[tuple[UUID, int]], int]:
+    """Promise points of lots in the order given; return (lot, points) pins and what was missing."""
+    pins: list[tuple[UUID, int]] = []
+    for lot in lots:
+        if points == 0:
+            break
+        pinned = min(points, lot.free_points)
+        if pinned:
+            lot.pinned_points += pinned
+            points -= pinned
+            pins.append((lot.id, pinned))
+    return pins, points
 
 
 def spending_order(lots: Sequence[Lot], first: UUID) -> list[Lot]:

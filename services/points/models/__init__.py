@@ -6,8 +6,9 @@ deleted, and the summary compares the tables with each other.
 """
 
 from services.points.models.base import Base
-from services.points.models.ledger import Account, Entry, Lot, LotMove
 from services.points.models.members import MemberTier
+from services.points.models.holds import Hold, HoldLot, MemberAlias
+from services.points.models.ledger import Account, Entry, Lot, LotMove, OrderSpend
 from services.points.models.orders import EarningRule, OrderRefund
 from services.points.models.rewards import Redemption, Reward
 
@@ -16,10 +17,14 @@ __all__ = [
     "Base",
     "EarningRule",
     "Entry",
+    "Hold",
+    "HoldLot",
     "Lot",
     "LotMove",
     "MemberTier",
+    "MemberAlias",
     "OrderRefund",
+    "OrderSpend",
     "Redemption",
     "Reward",
 ]

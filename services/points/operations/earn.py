@@ -13,7 +13,7 @@ from services.points.operations.ledger import Ledger
 from services.points.operations.refund import apply_refunds
 from services.points.repository import ledger as ledger_repository
 from services.points.repository import orders as order_repository
-from services.points.repository.ledger import Credit, LotRow
+from services.points.repository.ledger import Credit
 from shared.events import OrderPaid, PointsEarned
 from shared.money import UnknownCurrency
 from shared.outbox import emit
@@ -67,16 +67,10 @@ async def earn(session: AsyncSession, commands: Sequence[Earn]) -> list[Earned |
     grants = {grant.command.order_id: grant for grant in reversed(judged) if isinstance(grant, _Grant)}
     ledger, known = await _credit(session, grants)
     posted: dict[UUID, UUID] = {}
-    expired: set[UUID] = set()
     for order_id, grant in reversed(grants.items()):
         if order_id not in known:
-            late = grant.expires_at is not None and grant.expires_at <= ledger.now
-            if late and grant.points:
-                expired.add(grant.command.member_id)
-            posted[order_id] = _post(ledger, grant, late=late)
+            posted[order_id] = _post(ledger, grant)
     await ledger.save(session)
-    # Points that had passed their date before they were heard of come and go in the same transaction.
-    await ledger.expire(session, sorted(expired))
     parked = await order_repository.parked_refunds(session, list(posted))
     if parked:
         await ledger.reload(session, {grants[refund.order_id].command.member_id for refund in parked})
@@ -142,16 +136,10 @@ def _judge(rules: RuleBook, command: Earn) -> _Grant | Refusal:
         return ExpiryOutOfRange(order_id=str(order.order_id))
 
 
-def _post(ledger: Ledger, grant: _Grant, *, late: bool) -> UUID:
-    """Enter a grant into its account: it repays debt first, and opens a lot with the rest.
-
-    What has expired before it arrived repays nothing, just as if it had arrived in time and expired since.
-    """
+def _post(ledger: Ledger, grant: _Grant) -> UUID:
+    """Enter a grant into its account: it repays debt first, and opens a lot with the rest."""
     (order, actor), rule, points, expires_at = grant
     account = ledger.accounts[order.member_id]
-    account.earned_points += points
-    opened = points if late else account.repay(points)
-    account.open_points += opened
     entry_id = ledger.enter(
         account,
         "earn",
@@ -163,13 +151,16 @@ def _post(ledger: Ledger, grant: _Grant, *, late: bool) -> UUID:
         rule_version=rule.version,
         basis_minor=order.total_minor,
         currency=order.currency,
+        origin_id=order.member_id,
     )
-    if opened:
-        ledger.lots.append(LotRow(entry_id, account.member_id, opened, opened, order.paid_at, expires_at))
-        if expires_at is not None and (account.next_expiry_at is None or expires_at < account.next_expiry_at):
-            account.next_expiry_at = expires_at
-    if late:
-        ledger.withheld[account.member_id] = ledger.withheld.get(account.member_id, 0) + opened
+    ledger.credit(
+        account,
+        points,
+        lot_id=entry_id,
+        earned_at=order.paid_at,
+        expires_at=expires_at,
+        origin_id=order.member_id,
+    )
     if points:
         ledger.events.append(
             PointsEarned(

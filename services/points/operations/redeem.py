@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.points.domain import Account, Lot, Reward, take
+from services.points.domain import Account, Lot, Reward
 from services.points.errors import (
     InsufficientPoints,
     MemberLimitReached,
@@ -16,9 +16,7 @@ from services.points.errors import (
     RewardOutOfStock,
 )
 from services.points.operations.ledger import Ledger
-from services.points.repository import ledger as ledger_repository
 from services.points.repository import rewards as repository
-from services.points.repository.ledger import MoveRow
 from services.points.repository.rewards import RedemptionRow
 from shared.events import PointsRedeemed, RewardGranted
 from shared.ids import new_id
@@ -95,7 +93,7 @@ class _Counter:
             )
             if reward.per_member_limit is not None:
                 limited.add((command.member_id, command.reward_id))
-        lots = await ledger_repository.paying_lots(session, needs, now=ledger.now) if needs else {}
+        lots = await ledger.paying_lots(session, needs) if needs else {}
         return cls(ledger, rewards, lots, await repository.count_redemptions(session, sorted(limited)))
 
     def serve(self, command: Redeem) -> Redeemed | Refusal:
@@ -129,10 +127,6 @@ class _Counter:
 
     def _sell(self, reward: Reward, account: Account, command: Redeem) -> Redeemed:
         points, now, redemption_id = reward.cost_points, self.ledger.now, new_id()
-        moves, missing = take(self.lots[account.member_id], points)
-        assert missing == 0, "the lots of an account hold what its balance says"
-        account.open_points -= points
-        account.spent_points += points
         entry_id = self.ledger.enter(
             account,
             "redeem",
@@ -141,8 +135,10 @@ class _Counter:
             actor=command.actor,
             reason=f"Redeemed for {reward.name}",
             occurred_at=now,
+            origin_id=command.member_id,
         )
-        self.ledger.moves += [MoveRow(lot_id, entry_id, taken) for lot_id, taken in moves]
+        missing = self.ledger.debit(account, points, self.lots[command.member_id], entry_id=entry_id)
+        assert missing == 0, "the lots of an account hold what its balance says"
         if reward.stock is not None:
             reward.stock -= 1
             self.sold[reward.id] = self.sold.get(reward.id, 0) + 1

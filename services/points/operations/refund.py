@@ -7,12 +7,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.points.domain import EarnedOrder, Lot, RuleBook, claw_back_due, spending_order, take
+from services.points.domain import EarnedOrder, Lot, RuleBook, claw_back_due
 from services.points.errors import RefundCurrencyMismatch
 from services.points.operations.ledger import Ledger
-from services.points.repository import ledger as ledger_repository
 from services.points.repository import orders as repository
-from services.points.repository.ledger import MoveRow
 from services.points.repository.orders import Refund
 from shared.events import PointsClawedBack
 from shared.outbox import emit
@@ -87,7 +85,7 @@ async def apply_refunds(
     for _, order, points in due:
         needs[order.member_id] += points
     own_lots = [order.entry_id for _, order, _ in due]
-    lots = await ledger_repository.paying_lots(session, needs, now=ledger.now, wanted_ids=own_lots)
+    lots = await ledger.paying_lots(session, needs, wanted_ids=own_lots)
     for item, order, points in due:
         _claw_back(ledger, item, order, points, lots[order.member_id])
     await ledger.save(session)
@@ -100,14 +98,11 @@ def _claw_back(ledger: Ledger, item: Refund, order: EarnedOrder, points: int, lo
     if points == 0:
         return
     account = ledger.accounts[order.member_id]
-    moves, missing = take(spending_order(lots, order.entry_id), points)
-    account.clawed_back_points += points
-    account.open_points -= points - missing
-    account.debt_points += missing
-    entry_id = ledger.enter(
+    taken = ledger.claw_back(
         account,
-        "claw_back",
-        -points,
+        points,
+        lots,
+        first=order.entry_id,
         about_id=order.order_id,
         reference=item.refund_id,
         actor=item.actor,
@@ -116,16 +111,16 @@ def _claw_back(ledger: Ledger, item: Refund, order: EarnedOrder, points: int, lo
         rule_version=order.rule_version,
         basis_minor=item.amount_minor,
         currency=item.currency,
+        origin_id=order.member_id,
     )
-    ledger.moves += [MoveRow(lot_id, entry_id, taken) for lot_id, taken in moves]
     ledger.events.append(
         PointsClawedBack(
             member_id=account.member_id,
-            entry_id=entry_id,
+            entry_id=taken.entry_id,
             order_id=order.order_id,
             refund_id=item.refund_id,
             points=points,
-            debt_points=missing,
+            debt_points=taken.debt_points,
             clawed_back_at=ledger.now,
             balance_points=account.balance_points,
         )

@@ -9,6 +9,7 @@ are
     sequence, points, rule_version, basis_minor                      8 bytes each, signed, big-endian
     occurred_at, recorded_at                                         the same: microseconds since 2000 in UTC
     kind, contra, reference, currency, actor, reason [, detail]      UTF-8, with a zero byte between them
+    [a zero byte, origin_id                                          16 bytes]
 
 An absent number counts as the smallest there is and an absent text as an empty one. The detail, and columns
 that come later, go to the end and only where they hold something, so that hashes of old stay right. A detail
@@ -51,6 +52,7 @@ CANONICAL: Final = """
     || convert_to(entry.actor, 'UTF8') || decode('00', 'hex')
     || convert_to(entry.reason, 'UTF8')
     || coalesce(decode('00', 'hex') || convert_to(CAST(entry.detail AS text), 'UTF8'), decode('', 'hex'))
+    || coalesce(decode('00', 'hex') || uuid_send(entry.origin_id), decode('', 'hex'))
 """
 
 HEADS = text(
@@ -111,7 +113,7 @@ def chained(
     done: list[tuple[Any, ...]] = []
     for row in rows:
         member_id, sequence, entry_id, kind, contra, points, about_id, reference = row[:8]
-        rule_version, basis_minor, currency, actor, reason, occurred_at, detail = row[8:]
+        rule_version, basis_minor, currency, actor, reason, occurred_at, detail, origin_id = row[8:]
         fixed = FIXED.pack(
             member_id.bytes,
             entry_id.bytes,
@@ -126,7 +128,10 @@ def chained(
         words = f"{kind}\0{contra}\0{reference}\0{currency or ''}\0{actor}\0{reason}"
         if detail is not None:
             words += f"\0{detail}"
-        digest = sha256(links.get(member_id, b"") + fixed + words.encode()).digest()
+        content = fixed + words.encode()
+        if origin_id is not None:
+            content += b"\0" + origin_id.bytes
+        digest = sha256(links.get(member_id, b"") + content).digest()
         links[member_id] = digest
         done.append((*row, recorded_at, digest))
     return done

@@ -1,7 +1,7 @@
-"""Statements on accounts, entries and lots. Each works on a whole batch at once."""
+"""Statements on accounts, entries and lots that batches work on. Each works on a whole batch at once."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -11,9 +11,8 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import Account, Lot
-from services.points.repository.chain import CANONICAL, chained, heads
+from services.points.repository.chain import chained, heads
 from shared.database import copy_rows
-from shared.ids import new_ids
 
 # UUIDs compare by this number, and numbers compare several times faster than UUIDs do.
 IN_ORDER = attrgetter("int")
@@ -38,6 +37,7 @@ class EntryRow(NamedTuple):
     occurred_at: datetime
     # JSON, as it is to be written.
     detail: str | None = None
+    origin_id: UUID | None = None
 
 
 class Credit(NamedTuple):
@@ -58,6 +58,11 @@ class LotRow(NamedTuple):
     remaining_points: int
     earned_at: datetime
     expires_at: datetime | None
+    pending: bool = False
+    matures_at: datetime | None = None
+    sliding: bool = False
+    origin_id: UUID | None = None
+    parent_id: UUID | None = None
 
 
 class MoveRow(NamedTuple):
@@ -68,22 +73,6 @@ class MoveRow(NamedTuple):
     points: int
 
 
-@dataclass(frozen=True, slots=True)
-class Expiry:
-    """What one account lost to expiry, and how it stands after it."""
-
-    member_id: UUID
-    entry_id: UUID
-    points: int
-    lots: int
-    sequence: int
-    open_points: int
-    debt_points: int
-    held_points: int
-    expired_points: int
-    next_expiry_at: datetime | None
-
-
 OPEN_ACCOUNTS = text(
     """
     INSERT INTO accounts (member_id)
@@ -92,8 +81,9 @@ OPEN_ACCOUNTS = text(
     """
 )
 
-# Locks every account of the batch and credits the ordinary ones at once. One that owes points, or has lots to
-# expire, is locked too but neither changed nor returned: what it gets has to be reckoned first.
+# Locks every account of the batch and credits the ordinary ones at once. One that owes points, is an alias,
+# puts off its expiry with every activity or has something due is locked too but neither changed nor
+# returned: what it gets has to be reckoned first.
 CREDIT_ACCOUNTS = text(
     """
     INSERT INTO accounts (member_id, sequence, open_points, earned_points, next_expiry_at)
@@ -105,31 +95,33 @@ CREDIT_ACCOUNTS = text(
         open_points = accounts.open_points + excluded.open_points,
         earned_points = accounts.earned_points + excluded.earned_points,
         next_expiry_at = least(accounts.next_expiry_at, excluded.next_expiry_at)
-    WHERE accounts.debt_points = 0
+    WHERE accounts.debt_points = 0 AND accounts.merged_into IS NULL AND accounts.sliding_policy IS NULL
           AND (accounts.next_expiry_at IS NULL OR accounts.next_expiry_at > clock_timestamp())
     RETURNING member_id, sequence, open_points, held_points
     """
 )
 
+# An alias is followed before anything is locked, so that everybody locks accounts in the order of their ids.
 LOCK_ACCOUNTS = text(
     """
     SELECT member_id, sequence, open_points, debt_points, earned_points, spent_points, expired_points,
-           clawed_back_points, held_points, next_expiry_at
+           clawed_back_points, held_points, next_expiry_at, pending_points, adjusted_points,
+           transferred_points, forfeited_points, sliding_policy, sliding_expires_at, merged_into
     FROM accounts
-    WHERE member_id = ANY(CAST(:member_ids AS uuid[]))
+    WHERE member_id = ANY(ARRAY(
+        SELECT coalesce(alias.merged_into, asked.id)
+        FROM unnest(CAST(:member_ids AS uuid[])) AS asked(id)
+             LEFT JOIN accounts AS alias ON alias.member_id = asked.id AND alias.merged_into IS NOT NULL
+    ))
     ORDER BY member_id
     FOR UPDATE
     """
 )
 
-# The accounts of a job's chunk: those that someone else is working on settle themselves or are next time.
-CLAIM_DUE_ACCOUNTS = text(
+ROOTS = text(
     """
-    SELECT member_id FROM accounts
-    WHERE next_expiry_at <= clock_timestamp()
-    ORDER BY next_expiry_at
-    LIMIT :limit
-    FOR UPDATE SKIP LOCKED
+    SELECT member_id, merged_into FROM accounts
+    WHERE member_id = ANY(CAST(:member_ids AS uuid[])) AND merged_into IS NOT NULL
     """
 )
 
@@ -161,81 +153,57 @@ SAVE_ACCOUNTS = text(
     UPDATE accounts SET sequence = new.sequence, open_points = new.open_points,
            debt_points = new.debt_points, earned_points = new.earned_points,
            spent_points = new.spent_points, expired_points = new.expired_points,
-           clawed_back_points = new.clawed_back_points, next_expiry_at = new.next_expiry_at
+           clawed_back_points = new.clawed_back_points, held_points = new.held_points,
+           next_expiry_at = new.next_expiry_at, pending_points = new.pending_points,
+           adjusted_points = new.adjusted_points, transferred_points = new.transferred_points,
+           forfeited_points = new.forfeited_points, sliding_policy = new.sliding_policy,
+           sliding_expires_at = new.sliding_expires_at
     FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS bigint[]), CAST(:p2 AS bigint[]), CAST(:p3 AS bigint[]),
                 CAST(:p4 AS bigint[]), CAST(:p5 AS bigint[]), CAST(:p6 AS bigint[]), CAST(:p7 AS bigint[]),
-                CAST(:p8 AS timestamptz[]))
+                CAST(:p8 AS bigint[]), CAST(:p9 AS timestamptz[]), CAST(:p10 AS bigint[]),
+                CAST(:p11 AS bigint[]), CAST(:p12 AS bigint[]), CAST(:p13 AS bigint[]), CAST(:p14 AS text[]),
+                CAST(:p15 AS timestamptz[]))
          AS new(member_id, sequence, open_points, debt_points, earned_points, spent_points, expired_points,
-                clawed_back_points, next_expiry_at)
+                clawed_back_points, held_points, next_expiry_at, pending_points, adjusted_points,
+                transferred_points, forfeited_points, sliding_policy, sliding_expires_at)
     WHERE accounts.member_id = new.member_id
     """
 )
 
 # The lots that could pay what each member needs, in spending order: soonest-expiring first, then oldest.
-# Lots beyond what is needed stay in the database, unless they are asked for by id.
+# Lots beyond what is needed stay in the database, unless they are asked for by id. What holds have pinned
+# pays nobody else.
 PAYING_LOTS = text(
     """
-    SELECT id, member_id, remaining_points FROM (
-        SELECT lots.id, lots.member_id, lots.remaining_points, lots.expires_at, lots.earned_at,
-               need.points AS needed_points,
-               sum(lots.remaining_points) OVER (
-                   PARTITION BY lots.member_id ORDER BY lots.expires_at NULLS LAST, lots.earned_at, lots.id
-               ) - lots.remaining_points AS points_before
-        FROM unnest(CAST(:member_ids AS uuid[]), CAST(:points AS bigint[])) AS need(member_id, points)
+    SELECT id, member_id, remaining_points, pinned_points, pending FROM (
+        SELECT lots.id, lots.member_id, lots.remaining_points, lots.pinned_points, lots.pending,
+               lots.matures_at, dated.expires_at, lots.earned_at, need.points AS needed_points,
+               sum(lots.remaining_points - lots.pinned_points) OVER (
+                   PARTITION BY lots.member_id
+                   ORDER BY lots.pending, dated.expires_at NULLS LAST, lots.earned_at, lots.id
+               ) - lots.remaining_points + lots.pinned_points AS points_before
+        FROM unnest(CAST(:member_ids AS uuid[]), CAST(:points AS bigint[]), CAST(:dates AS timestamptz[]))
+                  AS need(member_id, points, sliding_expires_at)
              JOIN lots ON lots.member_id = need.member_id
-        WHERE lots.remaining_points > 0 AND (lots.expires_at IS NULL OR lots.expires_at > :now)
+             CROSS JOIN LATERAL (
+                 SELECT CASE WHEN lots.sliding THEN need.sliding_expires_at ELSE lots.expires_at END
+             ) AS dated(expires_at)
+        WHERE lots.remaining_points > 0
+              AND (lots.pending OR lots.expires_at IS NULL OR lots.expires_at > :now)
     ) AS ranked
-    WHERE points_before < needed_points OR id = ANY(CAST(:wanted_ids AS uuid[]))
-    ORDER BY member_id, expires_at NULLS LAST, earned_at, id
+    WHERE (points_before < needed_points AND NOT pending) OR id = ANY(CAST(:wanted_ids AS uuid[]))
+          OR (pending AND :with_pending)
+    ORDER BY member_id, pending, matures_at NULLS LAST, expires_at NULLS LAST, earned_at, id
     """
 )
 
-EXPIRE_DUE_LOTS = text(
-    f"""
-    WITH due AS MATERIALIZED (
-        SELECT id, member_id, remaining_points FROM lots
-        WHERE member_id = ANY(CAST(:member_ids AS uuid[])) AND remaining_points > 0 AND expires_at <= :now
-    ), closed AS (
-        UPDATE lots SET remaining_points = 0, expired_points = due.remaining_points
-        FROM due WHERE lots.id = due.id
-    ), total AS MATERIALIZED (
-        SELECT account.member_id, account.entry_id, count(due.id) AS lots,
-               CAST(coalesce(sum(due.remaining_points), 0) AS bigint) AS points
-        FROM unnest(CAST(:member_ids AS uuid[]), CAST(:entry_ids AS uuid[])) AS account(member_id, entry_id)
-             LEFT JOIN due ON due.member_id = account.member_id
-        GROUP BY account.member_id, account.entry_id
-    ), changed AS (
-        UPDATE accounts SET open_points = accounts.open_points - total.points,
-               expired_points = accounts.expired_points + total.points,
-               sequence = accounts.sequence + CASE WHEN total.lots > 0 THEN 1 ELSE 0 END,
-               next_expiry_at = (SELECT min(lots.expires_at) FROM lots
-                                 WHERE lots.member_id = accounts.member_id AND lots.remaining_points > 0
-                                       AND lots.expires_at > :now)
-        FROM total WHERE accounts.member_id = total.member_id
-        RETURNING accounts.member_id, total.entry_id, total.points, total.lots, accounts.sequence,
-                  accounts.open_points, accounts.debt_points, accounts.held_points, accounts.expired_points,
-                  accounts.next_expiry_at
-    ), entry AS MATERIALIZED (
-        SELECT member_id, sequence, entry_id AS id, 'expire' AS kind, 'expiry' AS contra, -points AS points,
-               entry_id AS about_id, '' AS reference, CAST(NULL AS integer) AS rule_version,
-               CAST(NULL AS bigint) AS basis_minor, CAST(NULL AS text) AS currency, 'points' AS actor,
-               'Points passed their date' AS reason, CAST(:now AS timestamptz) AS occurred_at,
-               CAST(NULL AS json) AS detail, CAST(:now AS timestamptz) AS recorded_at
-        FROM changed WHERE lots > 0
-    ), entered AS (
-        INSERT INTO entries (member_id, sequence, id, kind, contra, points, about_id, reference, rule_version,
-                             basis_minor, currency, actor, reason, occurred_at, detail, recorded_at, hash)
-        SELECT entry.*,
-               sha256(CASE WHEN entry.sequence = 1 THEN decode('', 'hex') ELSE before.hash END || {CANONICAL})
-        FROM entry LEFT JOIN entries AS before
-             ON before.member_id = entry.member_id AND before.sequence = entry.sequence - 1
-    ), moved AS (
-        INSERT INTO lot_moves (lot_id, entry_id, points)
-        SELECT due.id, total.entry_id, due.remaining_points
-        FROM due JOIN total ON total.member_id = due.member_id
-    )
-    SELECT * FROM changed ORDER BY member_id
-    """  # noqa: S608 - a constant
+PIN_LOTS = text(
+    """
+    UPDATE lots SET pinned_points = lots.pinned_points + pin.points
+    FROM (SELECT lot_id, CAST(sum(points) AS bigint) AS points
+          FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS bigint[])) AS p(lot_id, points) GROUP BY lot_id) AS pin
+    WHERE lots.id = pin.lot_id
+    """
 )
 
 
@@ -246,15 +214,26 @@ async def _write(session: AsyncSession, statement: TextClause, rows: Sequence[An
         await session.execute(statement, columns | more)
 
 
-async def lock_accounts(session: AsyncSession, member_ids: Iterable[UUID]) -> dict[UUID, Account]:
-    """Open the accounts that do not exist yet and lock all of them, in the order of their ids.
+async def lock_accounts(
+    session: AsyncSession, member_ids: Iterable[UUID], *, create: bool = True
+) -> dict[UUID, Account]:
+    """Lock the accounts of these members, in the order of their ids; with `create` none is missing.
 
-    The insert comes first and as a whole: it waits for whoever is opening the same account, so that
-    afterwards all rows exist and two batches can only queue up, never wait for each other in a circle.
+    A merged member's id locks the account of whom they were merged into. The insert comes first and as a
+    whole: it waits for whoever is opening the same account, so that afterwards all rows exist and two
+    batches can only queue up, never wait for each other in a circle.
     """
     ordered = sorted(set(member_ids), key=IN_ORDER)
-    await session.execute(OPEN_ACCOUNTS, {"member_ids": ordered})
-    return await lock_known_accounts(session, ordered)
+    if create:
+        await session.execute(OPEN_ACCOUNTS, {"member_ids": ordered})
+    rows = await session.execute(LOCK_ACCOUNTS, {"member_ids": ordered})
+    return {row[0]: Account(*row[:-1]) for row in rows if row[-1] is None}
+
+
+async def roots(session: AsyncSession, member_ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    """Return those of the members that are merged, with whose account holds what they have."""
+    rows = await session.execute(ROOTS, {"member_ids": list(member_ids)})
+    return {row[0]: row[1] for row in rows}
 
 
 async def credit_accounts(session: AsyncSession, given: Iterable[Credit]) -> dict[UUID, Account]:
@@ -282,17 +261,6 @@ async def credit_accounts(session: AsyncSession, given: Iterable[Credit]) -> dic
             held_points=held_points,
         )
     return accounts
-
-
-async def lock_known_accounts(session: AsyncSession, member_ids: Iterable[UUID]) -> dict[UUID, Account]:
-    """Lock those of the accounts that exist, in the order of their ids."""
-    rows = await session.execute(LOCK_ACCOUNTS, {"member_ids": sorted(set(member_ids), key=IN_ORDER)})
-    return {row[0]: Account(*row) for row in rows}
-
-
-async def claim_due_accounts(session: AsyncSession, limit: int) -> list[UUID]:
-    """Lock up to `limit` accounts with lots to expire, passing over those that are locked already."""
-    return sorted((await session.scalars(CLAIM_DUE_ACCOUNTS, {"limit": limit})).all(), key=IN_ORDER)
 
 
 async def database_now(session: AsyncSession) -> datetime:
@@ -332,57 +300,37 @@ async def move_points(session: AsyncSession, rows: Sequence[MoveRow]) -> None:
 
 async def save_accounts(session: AsyncSession, accounts: Iterable[Account]) -> None:
     """Write back locked accounts."""
-    rows = [
-        (
-            account.member_id,
-            account.sequence,
-            account.open_points,
-            account.debt_points,
-            account.earned_points,
-            account.spent_points,
-            account.expired_points,
-            account.clawed_back_points,
-            account.next_expiry_at,
-        )
-        for account in accounts
-    ]
+    rows = [astuple(account) for account in accounts]
     await _write(session, SAVE_ACCOUNTS, rows)
+
+
+async def pin_lots(session: AsyncSession, pins: Sequence[tuple[UUID, int]]) -> None:
+    """Pin (lot, points) for holds, or let go of them if negative."""
+    await _write(session, PIN_LOTS, pins)
 
 
 async def paying_lots(
     session: AsyncSession,
-    needs: dict[UUID, int],
+    needs: Mapping[UUID, int],
+    sliding_dates: Mapping[UUID, datetime | None],
     *,
     now: datetime,
     wanted_ids: Sequence[UUID] = (),
+    with_pending: bool = False,
 ) -> dict[UUID, list[Lot]]:
-    """Return, per member, the live lots that could pay what is needed, in spending order."""
+    """Return, per account, the live lots that could pay what is needed, in spending order."""
     rows = await session.execute(
         PAYING_LOTS,
         {
             "member_ids": list(needs),
             "points": list(needs.values()),
+            "dates": [sliding_dates[member_id] for member_id in needs],
             "now": now,
             "wanted_ids": list(wanted_ids),
+            "with_pending": with_pending,
         },
     )
     lots: dict[UUID, list[Lot]] = {member_id: [] for member_id in needs}
     for row in rows:
-        lots[row.member_id].append(Lot(row.id, row.remaining_points))
+        lots[row.member_id].append(Lot(row.id, row.remaining_points, row.pinned_points, row.pending))
     return lots
-
-
-async def expire_due_lots(
-    session: AsyncSession, member_ids: Sequence[UUID], *, now: datetime
-) -> list[Expiry]:
-    """Expire what is due in these locked accounts: one entry for each that loses something.
-
-    Returns every account, also those that lost nothing, with the moment to look at it next.
-    """
-    if not member_ids:
-        return []
-    rows = await session.execute(
-        EXPIRE_DUE_LOTS,
-        {"member_ids": list(member_ids), "entry_ids": new_ids(len(member_ids)), "now": now},
-    )
-    return [Expiry(*row) for row in rows]

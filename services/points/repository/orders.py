@@ -54,14 +54,15 @@ ADD_RULE = text(
 
 OWNERS = text(
     """
-    SELECT DISTINCT member_id FROM entries
+    SELECT DISTINCT coalesce(origin_id, member_id) FROM entries
     WHERE about_id = ANY(CAST(:order_ids AS uuid[])) AND kind = 'earn' AND reference = ''
     """
 )
 
 EARNED_ORDERS = text(
     """
-    SELECT entries.about_id AS order_id, entries.member_id, entries.id, entries.points,
+    SELECT entries.about_id AS order_id, coalesce(entries.origin_id, entries.member_id) AS member_id,
+           entries.id, entries.points,
            entries.rule_version, entries.basis_minor, entries.currency,
            coalesce(lots.expired_points, 0) AS expired_points,
            coalesce(refund.amount_minor, 0) AS refunded_minor,

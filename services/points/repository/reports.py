@@ -110,7 +110,8 @@ SUMMARY = text(
         FROM accounts
     ), mismatch AS (
         SELECT count(*) AS accounts
-        FROM (SELECT member_id, open_points, debt_points FROM accounts) AS cached
+        FROM (SELECT member_id, open_points + pending_points AS open_points, debt_points
+              FROM accounts) AS cached
              FULL JOIN (SELECT member_id, sum(remaining_points) AS points FROM lots GROUP BY member_id)
                   AS opened USING (member_id)
              FULL JOIN (SELECT member_id, sum(points) AS points FROM entries GROUP BY member_id)
@@ -119,7 +120,7 @@ SUMMARY = text(
               OR coalesce(cached.open_points - cached.debt_points, 0) <> coalesce(entered.points, 0)
     ), moved AS (
         SELECT count(*) AS lots
-        FROM (SELECT lot_id, sum(points) AS points FROM lot_moves GROUP BY lot_id) AS move
+        FROM (SELECT lot_id, sum(points - returned_points) AS points FROM lot_moves GROUP BY lot_id) AS move
              FULL JOIN lots ON lots.id = move.lot_id
         WHERE lots.id IS NULL OR lots.points - lots.remaining_points <> coalesce(move.points, 0)
     )
