@@ -6,9 +6,9 @@ deleted, and the summary compares the tables with each other.
 """
 
 from services.points.models.base import Base
-from services.points.models.members import MemberTier
 from services.points.models.holds import Hold, HoldLot, MemberAlias
 from services.points.models.ledger import Account, Entry, Lot, LotMove, OrderSpend
+from services.points.models.members import MemberTier
 from services.points.models.orders import EarningRule, OrderRefund
 from services.points.models.rewards import Redemption, Reward
 
@@ -21,8 +21,8 @@ __all__ = [
     "HoldLot",
     "Lot",
     "LotMove",
-    "MemberTier",
     "MemberAlias",
+    "MemberTier",
     "OrderRefund",
     "OrderSpend",
     "Redemption",
