@@ -35,6 +35,7 @@ __all__ = [
     "dead_letters_table",
     "drop",
     "erase",
+    "erase_keys",
     "fail_retry",
     "letters_of",
     "list_letters",
@@ -200,6 +201,18 @@ async def letters_of(
     )
     rows = await session.execute(statement, {"topics": list(topics), "after_id": after_id, "limit": limit})
     return [_letter(row) for row in rows]
+
+
+async def erase_keys(session: AsyncSession, topics: Collection[str], keys: Collection[str]) -> int:
+    """Forget what records of some topics said under these keys; return how many."""
+    found = await session.scalars(
+        text(
+            "SELECT id FROM dead_letters WHERE topic = ANY(CAST(:topics AS text[]))"
+            " AND key = ANY(CAST(:keys AS text[]))"
+        ),
+        {"topics": list(topics), "keys": list(keys)},
+    )
+    return await erase(session, found.all())
 
 
 async def erase(session: AsyncSession, ids: Sequence[int]) -> int:

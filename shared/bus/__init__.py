@@ -7,6 +7,8 @@ Apache Kafka. Both give the same promises:
 - `publish` returns once every record is durable, or raises `BusUnavailable`; what was published before a
   failure may then be published again, so delivery is at least once;
 - offsets of a group move only when a batch was left cleanly; whoever takes a partition over goes on there;
+- a tombstone on a compacted topic takes what was said under its key before: the embedded bus does so at once,
+  Kafka when it compacts, within a day;
 - an outage never breaks the object: every call raises `BusUnavailable` until the bus is back, then works.
 """
 
@@ -87,6 +89,10 @@ class TopicSpec(Protocol):
     @property
     def retention_seconds(self) -> int | None:
         """How long records are kept; None keeps them for ever."""
+
+    @property
+    def until_read(self) -> bool:
+        """Let records go as soon as every group has read them, where the bus can: the embedded one does."""
 
 
 class Subscription(Protocol):

@@ -14,6 +14,10 @@ __all__ = ["ensure_topics", "partition_counts"]
 # As many copies as is usual, where there are brokers enough.
 REPLICATION_FACTOR = 3
 
+# What a tombstone erases must be gone after this time, however little else is written; and whoever was away
+# for less still learns of it.
+COMPACTION_LAG_MS = 24 * 60 * 60 * 1000
+
 # The event whose first record is refused for want of space is worse than a segment that closes early.
 SEGMENT_BYTES = 128 * 1024 * 1024
 
@@ -52,7 +56,12 @@ async def partition_counts(admin: AIOKafkaAdminClient, topics: Sequence[str]) ->
 
 def _settings(topic: TopicSpec) -> dict[str, str]:
     retention = -1 if topic.retention_seconds is None else topic.retention_seconds * 1000
+    compaction = {
+        "max.compaction.lag.ms": str(COMPACTION_LAG_MS),
+        "delete.retention.ms": str(COMPACTION_LAG_MS),
+    }
     return {
+        **(compaction if topic.compacted else {}),
         "cleanup.policy": "compact" if topic.compacted else "delete",
         "retention.ms": str(retention),
         "segment.bytes": str(SEGMENT_BYTES),

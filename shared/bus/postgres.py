@@ -7,7 +7,7 @@ Kafka; `tests/shared/bus` holds both to the same behaviour.
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -26,7 +26,7 @@ from shared.bus import (
 )
 from shared.bus.partitioning import partition_of
 from shared.bus.postgres_outage import Connection, outages
-from shared.bus.postgres_retention import tidy
+from shared.bus.postgres_retention import erase_keys, strike_out, tidy
 from shared.bus.postgres_schema import (
     BATCH_BYTES,
     BATCH_RECORDS,
@@ -106,9 +106,11 @@ class PostgresBus:
         self._readers: asyncpg.Pool[asyncpg.Record] | None = None
         self._schema_ready = False
         self._topics: dict[str, list[int]] = {}
+        self._compacted: set[str] | None = None
         self._subscriptions: set[PostgresSubscription] = set()
         self._grown: set[str] = set()
         self._something_grew = asyncio.Event()
+        self._something_to_tidy = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
 
@@ -152,13 +154,15 @@ class PostgresBus:
         async with self._writing() as connection, connection.transaction():
             await connection.executemany(
                 """
-                INSERT INTO bus.topics AS topic (name, compacted, retention_seconds) VALUES ($1, $2, $3)
+                INSERT INTO bus.topics AS topic (name, compacted, retention_seconds, until_read)
+                VALUES ($1, $2, $3, $4)
                 ON CONFLICT (name) DO UPDATE
-                SET compacted = excluded.compacted, retention_seconds = excluded.retention_seconds
-                WHERE (topic.compacted, topic.retention_seconds)
-                      IS DISTINCT FROM (excluded.compacted, excluded.retention_seconds)
+                SET compacted = excluded.compacted, retention_seconds = excluded.retention_seconds,
+                    until_read = excluded.until_read
+                WHERE (topic.compacted, topic.retention_seconds, topic.until_read)
+                      IS DISTINCT FROM (excluded.compacted, excluded.retention_seconds, excluded.until_read)
                 """,
-                [(spec.name, spec.compacted, spec.retention_seconds) for spec in specs],
+                [(spec.name, spec.compacted, spec.retention_seconds, spec.until_read) for spec in specs],
             )
             await connection.executemany(
                 """
@@ -170,15 +174,35 @@ class PostgresBus:
                 [(spec.name, spec.partitions) for spec in specs],
             )
         self._topics.clear()
+        self._compacted = None
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         if not records:
             return
         async with self._writing() as connection:
-            rows = await self._rows(connection, records)
-            await connection.executemany(APPEND, rows)
+            if any(record.value is None for record in records):
+                await self._publish_tombstones(connection, records)
+            else:
+                await connection.executemany(APPEND, await self._rows(connection, records))
         self._grown.update(record.topic for record in records)
         self._something_grew.set()
+
+    async def _publish_tombstones(self, connection: Connection, records: Sequence[Outgoing]) -> None:
+        """Append, and take what tombstones erase out of the log in the same transaction."""
+        if self._compacted is None:
+            rows = await connection.fetch("SELECT name FROM bus.topics WHERE compacted")
+            self._compacted = {row["name"] for row in rows}
+        standing, erased = strike_out(records, self._compacted)
+        rows_to_append = await self._rows(connection, standing)
+        by_partition: dict[int, list[str]] = defaultdict(list)
+        for topic, key in sorted(erased):
+            partitions = self._topics[topic]
+            by_partition[partitions[partition_of(key, len(partitions))]].append(key)
+        async with connection.transaction():
+            for partition_id in sorted(by_partition):
+                await erase_keys(connection, partition_id, by_partition[partition_id])
+            await connection.executemany(APPEND, rows_to_append)
+        self._something_to_tidy.set()
 
     async def _rows(self, connection: Connection, records: Sequence[Outgoing]) -> list[_Rows]:
         """One row per partition and BATCH_RECORDS, in the order of partitions, which rules deadlocks out."""
@@ -365,7 +389,11 @@ class PostgresBus:
 
     async def _maintain(self) -> None:
         while True:
-            await asyncio.sleep(self._maintenance_seconds)
+            with suppress(TimeoutError):
+                # Whoever erases should not have to wait for what else goes in its time.
+                async with asyncio.timeout(self._maintenance_seconds):
+                    await self._something_to_tidy.wait()
+            self._something_to_tidy.clear()
             try:
                 await self.tidy()
             except BusUnavailable as problem:

@@ -1,9 +1,14 @@
 """Retention and compaction of the embedded log, in bulk."""
 
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from shared.bus import Outgoing
 from shared.bus.postgres_outage import Connection
 from shared.bus.postgres_schema import BATCH_RECORDS
 
-__all__ = ["tidy"]
+__all__ = ["erase_keys", "strike_out", "tidy"]
 
 # Any number that is not the schema's lock.
 TIDY_LOCK = 7_306_086_967_002
@@ -19,6 +24,25 @@ DELETE FROM bus.batches b
 USING bus.partitions p, bus.topics t
 WHERE p.id = b.partition_id AND t.name = p.topic AND NOT t.compacted
   AND b.appended_at < clock_timestamp() - make_interval(secs => t.retention_seconds)
+"""
+
+# Raw documents with addresses are worth nothing to anybody once they were taken in.
+EXPIRE_READ = """
+DELETE FROM bus.batches b
+USING bus.partitions p, bus.topics t
+WHERE p.id = b.partition_id AND t.name = p.topic AND t.until_read
+  AND b.last_offset < (SELECT min(o.committed) FROM bus.positions o WHERE o.partition_id = p.id)
+"""
+
+# The partition's row is taken first, as by writers and by compaction, so that no record is being put back
+# elsewhere meanwhile.
+HOLD = "SELECT FROM bus.partitions WHERE id = $1 FOR NO KEY UPDATE"
+
+ERASE_KEYS = """
+UPDATE bus.batches b SET payloads = ARRAY(
+    SELECT CASE WHEN r.key = ANY ($2::text[]) THEN NULL ELSE r.payload END
+    FROM unnest(b.keys, b.payloads) WITH ORDINALITY AS r (key, payload, nth) ORDER BY r.nth)
+WHERE b.partition_id = $1 AND b.keys && $2::text[]
 """
 
 DIRTY = """
@@ -54,12 +78,42 @@ FROM kept GROUP BY shelf
 """
 
 
+def strike_out(
+    records: Sequence[Outgoing], compacted: Collection[str]
+) -> tuple[list[Outgoing], set[tuple[str, str]]]:
+    """Return records without the values that a later tombstone among them erases, and what they erase.
+
+    What they erase is given as (topic, key).
+    """
+    erased: set[tuple[str, str]] = set()
+    standing = []
+    for record in reversed(records):
+        key = (record.topic, record.key or "")
+        if record.topic in compacted and record.key is not None:
+            if record.value is None:
+                erased.add(key)
+            elif key in erased:
+                record = msgspec.structs.replace(record, value=None)
+        standing.append(record)
+    return standing[::-1], erased
+
+
+async def erase_keys(connection: Connection, partition_id: int, keys: list[str]) -> None:
+    """Take the values of all records of these keys out of a partition; the caller's transaction appends next.
+
+    What is left are tombstones in their places, so that no reader meets a gap.
+    """
+    await connection.execute(HOLD, partition_id)
+    await connection.execute(ERASE_KEYS, partition_id, keys)
+
+
 async def tidy(connection: Connection, *, compact_after: int = COMPACT_AFTER_RECORDS) -> None:
     """Remove what nobody needs any more. Returns at once if another process is at it."""
     async with connection.transaction():
         if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", TIDY_LOCK):
             return
         await connection.execute(EXPIRE)
+        await connection.execute(EXPIRE_READ)
         for row in await connection.fetch(DIRTY, compact_after):
             await connection.execute(
                 COMPACT, row["id"], row["next_offset"], BATCH_RECORDS, float(TOMBSTONE_SECONDS)

@@ -84,6 +84,16 @@ JOIN bus.partitions p ON p.id = b.partition_id
 CROSS JOIN LATERAL unnest(b.keys, b.payloads, b.headers) WITH ORDINALITY AS r (key, payload, headers, nth);
 """
 
+# What a schema of an earlier release lacks.
+ADDITIONS = """
+ALTER TABLE bus.topics ADD COLUMN IF NOT EXISTS until_read boolean NOT NULL DEFAULT false;
+"""
+
+COMPLETE = """
+SELECT to_regclass('bus.readable') IS NOT NULL AND EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('bus.topics') AND attname = 'until_read')
+"""
+
 # JSON of one topic repeats itself; lz4 costs a tenth of PostgreSQL's older method and saves log volume.
 COMPRESSION = """
 ALTER TABLE bus.batches ALTER COLUMN keys SET COMPRESSION lz4;
@@ -94,12 +104,13 @@ ALTER TABLE bus.batches ALTER COLUMN headers SET COMPRESSION lz4;
 
 async def ensure_schema(connection: Connection) -> None:
     """Create what is missing. Safe to call from every process at once."""
-    if await connection.fetchval("SELECT to_regclass('bus.readable') IS NOT NULL"):
+    if await connection.fetchval(COMPLETE):
         return
     async with connection.transaction():
         # Two concurrent CREATE … IF NOT EXISTS can still collide in the catalogue.
         await connection.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
         await connection.execute(TABLES)
+        await connection.execute(ADDITIONS)
         try:
             async with connection.transaction():
                 await connection.execute(COMPRESSION)

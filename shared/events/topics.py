@@ -12,6 +12,7 @@ _FACTS = timedelta(days=730)
 # Visits and message fates are many and lose their worth with their campaign; 90 days cover one with its echo.
 _TRACES = timedelta(days=90)
 # Raw order documents carry addresses. Members keeps what it accepts, so a week is enough to mend an outage.
+# The embedded bus lets them go when they are read, and Kafka, which cannot, when the week is over.
 _INBOUND = timedelta(days=7)
 # The dead-letter table is the way back; the topic is only its loudspeaker for whoever watches the bus.
 _DEAD_LETTERS = timedelta(days=30)
@@ -23,6 +24,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     `retention` is how long a record is kept, None for ever; a compacted topic keeps the last record of each
     key instead, and a record without a value erases its key. `personal` marks the topics whose values hold
     personal data and so must never be copied elsewhere (dead letters leave the value out).
+    `until_read` lets records of the embedded bus go as soon as every group has read them.
     `bare_type` is the event type of a record that comes without CloudEvents headers, for topics that
     storefronts write with whatever producer they have.
     """
@@ -33,6 +35,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     compacted: bool = False
     retention: timedelta | None = _FACTS
     personal: bool = False
+    until_read: bool = False
     bare_type: str | None = None
 
     @property
@@ -67,6 +70,7 @@ TOPICS: dict[str, Topic] = {
             carries="Raw order documents that storefronts hand in over the bus.",
             retention=_INBOUND,
             personal=True,
+            until_read=True,
             bare_type="storefront.order_submitted",
         ),
         Topic(name="dead-letters", carries="Records that a service put aside.", retention=_DEAD_LETTERS),

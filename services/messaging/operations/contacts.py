@@ -9,11 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.messaging.operations.planning import replan
 from services.messaging.repository import contacts
 from services.messaging.repository.contacts import ConsentRow
-from shared.events import Envelope, Event, MemberConsentChanged, MemberProfile
+from shared import dead_letters, idempotency
+from shared.events import TOPICS, Envelope, Event, MemberConsentChanged, MemberProfile
 
 __all__ = ["apply_profiles", "erase_members", "record_consents"]
 
 PROFILE_SOURCE = "profile"
+PREVIEW = "preview"
+
+# Records of these topics quote people; all others carry ids.
+PERSONAL_TOPICS = tuple(name for name, topic in TOPICS.items() if topic.personal)
 
 
 async def apply_profiles(session: AsyncSession, events: Sequence[Envelope[Event]]) -> None:
@@ -55,9 +60,14 @@ async def apply_profiles(session: AsyncSession, events: Sequence[Envelope[Event]
 
 
 async def erase_members(session: AsyncSession, members: Sequence[tuple[UUID, datetime]]) -> None:
-    """Forget members: (member, when)."""
+    """Forget members: (member, when); also in records that could not be read, and in kept answers."""
     ordered = sorted(members)
-    await contacts.erase(session, [member for member, _ in ordered], [at for _, at in ordered])
+    ids = [member for member, _ in ordered]
+    names = [str(member) for member in ids]
+    # A preview's answer is a text in which names may stand anywhere, and to forget one harms nobody.
+    await idempotency.forget(session, {PREVIEW, *names, *await contacts.addresses_of(session, ids)})
+    await dead_letters.erase_keys(session, PERSONAL_TOPICS, names)
+    await contacts.erase(session, ids, [at for _, at in ordered])
 
 
 async def record_consents(session: AsyncSession, events: Sequence[Envelope[MemberConsentChanged]]) -> None:

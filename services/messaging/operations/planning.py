@@ -62,7 +62,7 @@ async def plan(session: AsyncSession, events: Sequence[Envelope[Event]]) -> int:
         needs_address=[NEEDS_ADDRESS[trigger.channel] for trigger, _, _, _ in wanted.values()],
     )
     planned = [
-        _planned(identity, trigger, member_id, event, occurrence, gate(trigger.purpose, contact))
+        _planned(identity, trigger, member_id, event, occurrence, contact)
         for (identity, (trigger, member_id, event, occurrence)), contact in zip(
             wanted.items(), judged, strict=True
         )
@@ -78,14 +78,16 @@ def _planned(
     member_id: UUID,
     event: Envelope[Event],
     occurrence: str,
-    verdict: Verdict,
+    contact: ContactFacts,
 ) -> Planned:
+    verdict = gate(trigger.purpose, contact)
     held = verdict.state is State.HELD
     return Planned(
         id=identity,
         trigger=trigger.name,
         member_id=member_id,
-        occurrence=occurrence,
+        # Of an erased member the ledger keeps no more than it would have kept at the erasure.
+        occurrence="" if contact.erased else occurrence,
         channel=trigger.channel,
         purpose=trigger.purpose,
         priority=PRIORITIES[trigger.purpose],
@@ -93,7 +95,7 @@ def _planned(
         template_version=trigger.version,
         webhook_id=trigger.webhook_id,
         event_type=event.type,
-        facts=facts.facts_json(event.data),
+        facts="{}" if contact.erased else facts.facts_json(event.data),
         state=verdict.state.value,
         reason=verdict.reason,
         wait_seconds=settings().profile_wait_seconds if held else 0.0,

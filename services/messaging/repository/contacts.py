@@ -14,6 +14,7 @@ from shared.events import MemberProfile
 
 __all__ = [
     "ConsentRow",
+    "addresses_of",
     "count_consents",
     "count_contacts",
     "erase",
@@ -137,6 +138,13 @@ ERASE = text(
 )
 ERASE_CONTACT_POINTS = text("DELETE FROM contact_points WHERE member_id = ANY(CAST(:members AS uuid[]))")
 ERASE_CONSENTS = text("DELETE FROM consents WHERE member_id = ANY(CAST(:members AS uuid[]))")
+# The id of a message follows from its occurrence and stays, so that the same event is never sent again.
+ERASE_MESSAGES = text(
+    """
+    UPDATE messages SET facts = '{}', occurrence = ''
+    WHERE member_id = ANY(CAST(:members AS uuid[])) AND (facts <> '{}' OR occurrence <> '')
+    """
+)
 
 # The address is hashed in one place, here, so that every statement means the same by it.
 ADDRESS_HASH = "sha256(convert_to(lower({address}), 'UTF8'))"
@@ -237,10 +245,23 @@ async def withdraw(session: AsyncSession, row: ConsentRow) -> bool:
 
 
 async def erase(session: AsyncSession, members: Sequence[UUID], at: Sequence[datetime]) -> None:
-    """Forget members for good, whether they are known or not."""
+    """Forget members for good, whether they are known or not.
+
+    The ledger of messages keeps that something was sent, when and of which template, and not what about.
+    """
     await session.execute(ERASE, {"members": list(members), "at": list(at)})
     await session.execute(ERASE_CONTACT_POINTS, {"members": list(members)})
     await session.execute(ERASE_CONSENTS, {"members": list(members)})
+    await session.execute(ERASE_MESSAGES, {"members": list(members)})
+
+
+async def addresses_of(session: AsyncSession, members: Sequence[UUID]) -> set[str]:
+    """Return the addresses of members."""
+    rows = await session.scalars(
+        text("SELECT address FROM contact_points WHERE member_id = ANY(CAST(:members AS uuid[]))"),
+        {"members": list(members)},
+    )
+    return set(rows.all())
 
 
 async def suppress_for_a_while(

@@ -192,6 +192,60 @@ async def test_compaction_keeps_the_newest_of_each_key_and_its_place(
     assert await bus.end_offsets([topic]) == {(topic, 0): 62}
 
 
+async def test_a_tombstone_takes_what_was_said_before_it_at_once_and_leaves_the_places(
+    bus: PostgresBus, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    topic = await made(bus, compacted=True)
+    await bus.publish(outgoing(topic, range(20), keys=5))
+    await bus.publish(
+        [
+            Outgoing(topic, "key-0", b"meanwhile"),
+            Outgoing(topic, "key-0", None),
+            Outgoing(topic, "key-0", b"new"),
+        ]
+    )
+    found = await read(bus.subscribe(uuid4().hex, [topic]), 23)
+    assert [each.offset for each in found] == list(range(23))
+    assert [each.value for each in found if each.key == "key-0"] == [None] * 6 + [b"new"]
+    assert [each.value for each in found if each.key == "key-1"] == [b"1", b"6", b"11", b"16"]
+    payloads = await connection.fetch(
+        "SELECT payload FROM bus.readable WHERE topic = $1 AND key = 'key-0' AND payload IS NOT NULL", topic
+    )
+    assert [row["payload"] for row in payloads] == [b"new"]
+    await tidy(connection, compact_after=1)
+    found = await read(bus.subscribe(uuid4().hex, [topic]), 5)
+    assert [each.value for each in found] == [b"16", b"17", b"18", b"19", b"new"]
+
+
+async def test_a_tombstone_on_a_topic_that_is_not_compacted_takes_nothing(bus: PostgresBus) -> None:
+    topic = await made(bus)
+    await bus.publish(outgoing(topic, range(3), keys=1))
+    await bus.publish([Outgoing(topic, "key-0", None)])
+    found = await read(bus.subscribe(uuid4().hex, [topic]), 4)
+    assert [each.value for each in found] == [b"0", b"1", b"2", None]
+
+
+async def test_what_every_group_has_read_goes_if_the_topic_says_so(
+    bus: PostgresBus, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    topic, kept = await made(bus, until_read=True), await made(bus)
+    first, second = (bus.subscribe(uuid4().hex, [topic, kept]) for _ in range(2))
+    for start in range(0, 30, 10):
+        await bus.publish(outgoing(topic, range(start, start + 10)))
+        await bus.publish(outgoing(kept, range(start, start + 10)))
+    await tidy(connection)
+    assert len(await read(first, 60)) == len(await read(second, 60)) == 60
+
+    async def gone() -> bool:
+        await tidy(connection)
+        return not await connection.fetchval("SELECT count(*) FROM bus.readable WHERE topic = $1", topic)
+
+    await until(gone)
+    assert await connection.fetchval("SELECT count(*) FROM bus.readable WHERE topic = $1", kept) == 30
+    await bus.publish(outgoing(topic, range(30, 33)))
+    assert numbers(await read(first, 3)) == [30, 31, 32]
+
+
 async def test_a_reader_in_the_middle_survives_compaction(
     bus: PostgresBus, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:

@@ -25,6 +25,7 @@ class Topic:
     partitions: int = 4
     compacted: bool = False
     retention_seconds: int | None = None
+    until_read: bool = False
 
 
 @dataclass
