@@ -17,6 +17,7 @@ from shared.database import Database
 from shared.events import TOPICS
 
 __all__ = [
+    "alone",
     "drained",
     "kafka_bus",
     "kafka_server",
@@ -82,6 +83,13 @@ def running_platform() -> Iterator[Platform]:
         chosen = dict(zip(SERVICES, ports[1:], strict=True))
         with Platform(home, ports=chosen, mail_port=ports[0]) as platform:
             yield platform
+
+
+async def alone(platform: Platform, service: str) -> None:
+    """Stop the other services: on two cores they would be most of what is measured."""
+    for other in SERVICES:
+        if other != service:
+            await asyncio.to_thread(platform.stop_service, other)
 
 
 async def drained(platform: Platform) -> None:

@@ -13,7 +13,7 @@ import httpx
 
 from bench.empty import empty_server
 from bench.figure import Figure, figure, percentile
-from bench.ground import drained, running_platform
+from bench.ground import alone, drained, running_platform
 from bench.load import Load, drive, request_bytes
 from cli.platform.platform import Platform
 from shared.clock import utc_now
@@ -134,6 +134,7 @@ async def redeem_http() -> Figure:
             _post("/v1/redemptions", {"member_id": dice.choice(member_ids), "reward_id": reward_id}, platform)
             for _ in range(REDEMPTIONS)
         ]
+        await alone(platform, "points")
         port = platform.ports["points"]
         _all_of(await drive(port, requests[:4_000], connections=CONNECTIONS), 201)
         load = await drive(port, requests[4_000:], connections=CONNECTIONS)
