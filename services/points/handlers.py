@@ -21,7 +21,8 @@ from shared.events import (
 )
 from shared.problems import Refusal
 
-handlers = Handlers()
+# Every handler works on the account of its own member.
+handlers = Handlers(lanes=2)
 
 
 @handlers.on(OrderPaid)

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import dead_letters
 from shared.bus import Bus, Outgoing
-from shared.consumer import Consumer, ConsumerStopped, Handlers, waves
+from shared.consumer import Consumer, ConsumerStopped, Handlers
 from shared.database import Database
 from shared.events import Envelope, SegmentEntered, SegmentLeft
+from shared.handlers import waves
 from shared.ids import new_id
 from shared.problems import Refusal
 from shared.testing import eventually
@@ -28,9 +29,9 @@ class Poisonous(Refusal):
 POISON = derived("segment", 666)
 
 
-def journalling() -> Handlers:
+def journalling(*, lanes: int = 1) -> Handlers:
     """Return handlers that write what they hear, and refuse one segment."""
-    handlers = Handlers()
+    handlers = Handlers(lanes=lanes)
 
     @handlers.on(SegmentEntered)
     async def on_entered(session: AsyncSession, events: Sequence[Envelope[SegmentEntered]]) -> None:
@@ -105,6 +106,27 @@ def test_waves_keep_the_order_within_each_key(history: list[tuple[int, bool]]) -
         assert [e.id for e in flat if e.key == key] == [e.id for e in envelopes if e.key == key]
     assert len(flat) == len(envelopes)
     assert all(handlers.by_type[e.type] is handler for handler, batch in calls for e in batch)
+
+
+async def test_lanes_keep_the_order_within_each_key_and_spare_each_other_the_poison(
+    platform_database: Database, platform_bus: Bus
+) -> None:
+    topic = Topicful()
+    events = [turn(n, segment) for segment in range(40) for n in range(20) for turn in (entered, left)]
+    records = [topic.record(event) for event in events]
+    records.insert(700, topic.record(entered(3, 666)))
+    consuming = consumer(platform_database, platform_bus, journalling(lanes=3))
+    await consuming.apply(records)
+    await consuming.apply(records[::-1])
+    written = await journal(platform_database)
+    assert len(written) == len(events)
+    for n in range(20):
+        key = str(derived("member", n))
+        expected = [f"{sign}{entered(n, segment).segment_id}" for segment in range(40) for sign in "+-"]
+        assert [entry for each, entry in written if each == key] == expected
+    async with platform_database.reading() as session:
+        letters = await dead_letters.list_letters(session, after_id=0, limit=10)
+    assert [letter.code for letter in letters] == ["poisonous"]
 
 
 async def test_poison_is_put_aside_with_its_reason_and_the_rest_flows(
