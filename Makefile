@@ -49,8 +49,8 @@ test: install check  ## Run every test, on real PostgreSQL and real Kafka
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: test-fast
-test-fast: install  ## Run the inner loop: no Kafka, no kills, nothing slow
-	$(BIN)/python -m pytest -q -m "not slow and not kafka and not kill" $(ARGS)
+test-fast: install  ## Run the inner loop: rules, properties and contracts, without any server
+	HYPOTHESIS_PROFILE=inner-loop $(BIN)/python -m pytest -q -n 2 -m "not server and not slow and not kill" $(ARGS)
 
 .PHONY: check
 check: install  ## Check format, lint, types, contracts and generated files

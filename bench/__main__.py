@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 import sys
 
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console()
     for name in options.only or names:
         with Console(stderr=True).status(f"measuring {name}"):
-            found = asyncio.run(measure(name))
+            found = uvloop.run(measure(name))
         if options.json:
             print(found.as_json(), flush=True)
         table.add_row(*_row(found))

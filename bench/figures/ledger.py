@@ -14,6 +14,7 @@ from shared.clock import utc_now
 from shared.consumer import Consumer
 from shared.database import Database
 from shared.ids import new_ids
+from shared.service import calm_garbage_collector
 
 ORDERS = 60_000
 # Enough batches to warm statements, caches and the members' accounts before anything is measured.
@@ -116,6 +117,7 @@ async def _bare_statement(url: str, first_sequence: int = 1_000_000) -> float:
 @figure("ledger.order_paid.kafka")
 async def order_paid_kafka() -> Figure:
     """`order.paid` events per second from Kafka to committed ledger, inbox and outbox."""
+    calm_garbage_collector()
     with postgres_server() as postgres, kafka_server() as kafka:
         async with kafka_bus(kafka) as bus, service_database(postgres, "points") as database:
             records = order_records(WARM_UP_ORDERS + ORDERS, members=MEMBERS)

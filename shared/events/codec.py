@@ -26,6 +26,7 @@ from shared.events.base import (
     UnknownEventVersion,
 )
 from shared.events.topics import TOPICS
+from shared.ids import parse_id
 
 Headers = list[tuple[str, bytes]]
 
@@ -193,7 +194,7 @@ def envelope_of(record: RecordLike) -> Envelope[Event]:
         if event_type not in NEWEST_VERSIONS:
             raise UnknownEventType(event_type)
         version = int(headers["ce_dataschema"].rpartition(b"/")[2])
-        event_id = UUID(headers["ce_id"].decode())
+        event_id = parse_id(headers["ce_id"].decode())
         source = headers["ce_source"].decode()
         time = datetime.fromisoformat(headers["ce_time"].decode())
     except (KeyError, ValueError) as error:
@@ -205,7 +206,7 @@ def envelope_of(record: RecordLike) -> Envelope[Event]:
         id=event_id,
         type=data.type,
         source=source,
-        time=time.astimezone(UTC),
+        time=time if time.tzinfo is UTC else time.astimezone(UTC),
         key=record.key or "",
         data=data,
         traceparent=_traceparent(headers),

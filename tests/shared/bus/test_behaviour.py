@@ -14,6 +14,9 @@ from shared.testing import eventually
 from tests.shared.bus.world import DEADLINE_SECONDS, Topic, World, numbers, outgoing, read, settle, until
 
 
+pytestmark = pytest.mark.server
+
+
 async def test_order_within_a_key_survives_many_publishers_and_batches(world: World) -> None:
     bus = await world.bus()
     topic = await world.topic(bus)
