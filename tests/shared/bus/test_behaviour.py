@@ -13,7 +13,6 @@ from shared.bus import MAX_RECORD_BYTES, BusUnavailable, Outgoing, Record, Recor
 from shared.testing import eventually
 from tests.shared.bus.world import DEADLINE_SECONDS, Topic, World, numbers, outgoing, read, settle, until
 
-
 pytestmark = pytest.mark.server
 
 
