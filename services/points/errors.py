@@ -35,6 +35,22 @@ class RuleInThePast(Conflict):
     """A rule version takes effect after every version before it and never in the past."""
 
 
+class RuleNotFound(NotFound):
+    """There is no such version of the earning rules."""
+
+
+class RuleIsActive(Conflict):
+    """A version of the earning rules never changes once it is in force; make a draft of a new one."""
+
+
+class RuleRequired(Conflict):
+    """The first version of the earning rules stays: the ledger could judge no order without it."""
+
+
+class InvalidRuleSet(Refusal):
+    """The rule set cannot be read; `pointer` says where and `reason` why."""
+
+
 class UnknownOrderCurrency(Refusal):
     """The order is in no currency that points know the minor unit of."""
 

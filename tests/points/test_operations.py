@@ -134,7 +134,8 @@ async def test_orders_earn_under_the_version_in_force_when_they_were_paid(books:
     async with books.database.transaction() as session:
         version = await operations.add_earning_rule(session, NewRule(5, None, None), actor="test")
     before, after = uuid4(), uuid4()
-    moment = version.rule.effective_at
+    moment = version.effective_at
+    assert moment is not None
     await books.earn(
         earn_of(after, paid_at=moment), earn_of(before, paid_at=moment - timedelta(microseconds=1))
     )

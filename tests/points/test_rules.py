@@ -13,7 +13,7 @@ from services.points.domain import MAX_ENTRY_POINTS, PointsOutOfRange
 from services.points.domain.caps import Cut, Window, capped, windows_of
 from services.points.domain.earning import Parts, judge
 from services.points.domain.facts import NOBODY, MemberFacts
-from services.points.domain.rule_sets import PROGRAM, InvalidRuleSet, RuleSet
+from services.points.domain.rule_sets import PROGRAM, RuleSet, RuleSetError
 from shared.money import UnknownCurrency
 from tests.points.rule_sets import NOON, SEAT, line, order, rules_of
 
@@ -240,7 +240,7 @@ def test_points_per_order_are_added_once() -> None:
     ],
 )
 def test_a_rule_set_that_cannot_be_read_says_where(terms: dict[str, Any], pointer: str) -> None:
-    with pytest.raises(InvalidRuleSet) as refused:
+    with pytest.raises(RuleSetError) as refused:
         rules_of(**terms)
     assert refused.value.pointer == pointer
 

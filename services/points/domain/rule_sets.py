@@ -20,7 +20,7 @@ from shared.money import exponent
 Combine = Literal["max", "product", "sum"]
 Rounding = Literal["floor", "ceiling", "half_up", "half_even"]
 Period = Literal["order", "day", "week", "month"]
-WhenSpent = Literal["debt", "pending_only", "forgive"]
+WhenSpent = Literal["debt", "pending", "forgive"]
 
 # The subject of a program's budget in the table of used caps: no member has this id.
 PROGRAM: Final = UUID(int=0)
@@ -149,7 +149,7 @@ class RuleSet:
         return tuple(cap for cap in self.caps if cap.per != "order")
 
 
-class InvalidRuleSet(ValueError):
+class RuleSetError(ValueError):
     """The document cannot be read; `pointer` is the JSON pointer to the place."""
 
     def __init__(self, pointer: str, message: str) -> None:
@@ -159,7 +159,7 @@ class InvalidRuleSet(ValueError):
 
 
 def read_rule_set(terms: Mapping[str, Any]) -> RuleSet:
-    """Read a document whose shape has been checked; raises `InvalidRuleSet` if a condition is wrong."""
+    """Read a document whose shape has been checked; raises `RuleSetError` if a condition is wrong."""
     base = terms.get("base") or {}
     currency = terms.get("currency")
     multipliers = tuple(_multiplier(item, at) for item, at in _items(terms, "multipliers"))
@@ -220,7 +220,7 @@ def _condition(json: object, fields: FieldSet, pointer: str) -> Condition | None
     try:
         return parse(json, fields)
     except ConditionError as error:
-        raise InvalidRuleSet(f"{pointer}{error.pointer}", error.message) from error
+        raise RuleSetError(f"{pointer}{error.pointer}", error.message) from error
 
 
 def _multiplier(item: Mapping[str, Any], at: str) -> Multiplier:
@@ -243,7 +243,7 @@ def _caps(items: Iterable[Mapping[str, Any]]) -> tuple[Cap, ...]:
     order: list[str] = ["order", "day", "week", "month"]
     caps = [Cap(item.get("scope", "member"), item["per"], item["points"]) for item in items]
     if len({cap.id for cap in caps}) < len(caps):
-        raise InvalidRuleSet("/caps", "a scope has one cap for each period")
+        raise RuleSetError("/caps", "a scope has one cap for each period")
     # The tightest window first, the member's before the program's: what a member may not earn uses no budget.
     return tuple(sorted(caps, key=lambda cap: (cap.scope == "program", order.index(cap.per))))
 
@@ -252,5 +252,5 @@ def _refuse_twins(parts: Iterable[Multiplier | OrderBonus | LineBonus]) -> None:
     met: set[str] = set()
     for part in parts:
         if part.id in met:
-            raise InvalidRuleSet("", f"two rules are called {part.id!r}")
+            raise RuleSetError("", f"two rules are called {part.id!r}")
         met.add(part.id)

@@ -9,12 +9,14 @@ from services.points.models.base import Base
 from services.points.models.holds import Hold, HoldLot, MemberAlias
 from services.points.models.ledger import Account, Entry, Lot, LotMove, OrderSpend
 from services.points.models.members import MemberTier
-from services.points.models.orders import EarningRule, OrderRefund
+from services.points.models.orders import OrderRefund
 from services.points.models.rewards import Redemption, Reward
+from services.points.models.rules import CapUsage, EarningRule, MemberBirthday
 
 __all__ = [
     "Account",
     "Base",
+    "CapUsage",
     "EarningRule",
     "Entry",
     "Hold",
@@ -22,6 +24,7 @@ __all__ = [
     "Lot",
     "LotMove",
     "MemberAlias",
+    "MemberBirthday",
     "MemberTier",
     "OrderRefund",
     "OrderSpend",

@@ -1,17 +1,16 @@
-"""What the ledger keeps of orders: their refunds, and the rules they earn by."""
+"""What the ledger keeps of orders beside their entries: their refunds."""
 
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     CheckConstraint,
     DateTime,
     Index,
-    Integer,
     String,
     Text,
-    UniqueConstraint,
     Uuid,
     text,
 )
@@ -41,21 +40,6 @@ class OrderRefund(Base):
     heard_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=NOW)
     applied_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     clawed_back_points: Mapped[int] = mapped_column(BigInteger, server_default=ZERO)
-
-
-class EarningRule(Base):
-    """A version of the earning rule. Versions are added and never changed."""
-
-    __tablename__ = "earning_rules"
-    __table_args__ = (
-        UniqueConstraint("effective_at"),
-        CheckConstraint("points_per_unit BETWEEN 0 AND 1000000", name="points_per_unit"),
-        CheckConstraint("lot_lifetime_days BETWEEN 1 AND 36500", name="lot_lifetime_days"),
-    )
-
-    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    points_per_unit: Mapped[int] = mapped_column(BigInteger)
-    lot_lifetime_days: Mapped[int | None] = mapped_column(Integer)
-    effective_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    created_by: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=NOW)
+    shipping_minor: Mapped[int] = mapped_column(BigInteger, server_default=ZERO)
+    # Rows of [number, units, minor units]; absent if the refund named no lines.
+    lines: Mapped[str | None] = mapped_column(JSON)

@@ -1,12 +1,9 @@
 """Verbs of the ledger: each takes a session and a batch, and answers each command in order. None commits."""
 
 from services.points.operations.catalogue import (
-    NewRule,
-    add_earning_rule,
     add_rewards,
     change_reward,
     retire_reward,
-    show_earning_rules,
     show_reward,
     show_rewards,
 )
@@ -14,6 +11,16 @@ from services.points.operations.earn import Earn, Earned, earn
 from services.points.operations.expire import count_due_lots, count_parked_refunds, expire
 from services.points.operations.redeem import Redeem, Redeemed, redeem
 from services.points.operations.refund import Refunded, refund
+from services.points.operations.rules import (
+    NewRule,
+    activate_rule_set,
+    add_earning_rule,
+    change_draft,
+    delete_earning_rule,
+    draft_rule_set,
+    show_earning_rule,
+    show_earning_rules,
+)
 from services.points.operations.show import (
     show_entries,
     show_points,
@@ -22,8 +29,9 @@ from services.points.operations.show import (
     summarise,
 )
 from services.points.operations.tiers import record_tiers
-from services.points.repository.orders import Refund, RuleVersion
+from services.points.repository.orders import Refund
 from services.points.repository.rewards import RedemptionRow
+from services.points.repository.rules import RuleVersion
 from services.points.repository.tiers import TierRow
 
 __all__ = [
@@ -37,17 +45,22 @@ __all__ = [
     "Refunded",
     "RuleVersion",
     "TierRow",
+    "activate_rule_set",
     "add_earning_rule",
     "add_rewards",
+    "change_draft",
     "change_reward",
     "count_due_lots",
     "count_parked_refunds",
+    "delete_earning_rule",
+    "draft_rule_set",
     "earn",
     "expire",
     "record_tiers",
     "redeem",
     "refund",
     "retire_reward",
+    "show_earning_rule",
     "show_earning_rules",
     "show_entries",
     "show_points",

@@ -1,29 +1,17 @@
-"""The catalogue: rewards that points buy, and the rule by which they are earned."""
+"""The catalogue: rewards that points buy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.points.domain import EarningRule, Reward
-from services.points.errors import InvalidWindow, RewardNotFound, RuleInThePast
+from services.points.domain import Reward
+from services.points.errors import InvalidWindow, RewardNotFound
 from services.points.repository import ledger as ledger_repository
-from services.points.repository import orders as order_repository
 from services.points.repository import rewards as repository
-from services.points.repository.orders import RuleVersion
 from shared.problems import Refusal
-
-
-@dataclass(frozen=True, slots=True)
-class NewRule:
-    """What a new version of the earning rule says; it is in force at once if `effective_at` is None."""
-
-    points_per_unit: int
-    lot_lifetime_days: int | None
-    effective_at: datetime | None
 
 
 async def add_rewards(
@@ -80,26 +68,3 @@ async def show_reward(session: AsyncSession, reward_id: UUID) -> Reward:
 async def show_rewards(session: AsyncSession, *, after: UUID | None, limit: int) -> list[Reward]:
     """Return rewards in the order they were made."""
     return await repository.list_rewards(session, after=after, limit=limit)
-
-
-async def show_earning_rules(session: AsyncSession) -> tuple[list[RuleVersion], RuleVersion]:
-    """Return all versions of the earning rule and the one in force now."""
-    versions = await order_repository.rule_versions(session)
-    now = await ledger_repository.database_now(session)
-    current = [version for version in versions if version.rule.effective_at <= now]
-    return versions, current[-1]
-
-
-async def add_earning_rule(session: AsyncSession, new: NewRule, *, actor: str) -> RuleVersion:
-    """Add a version of the earning rule; raises `RuleInThePast`.
-
-    Orders paid before it takes effect keep earning under the versions before it, whenever they are heard of.
-    """
-    await order_repository.lock_rules(session)
-    now = await ledger_repository.database_now(session)
-    newest = (await order_repository.rule_versions(session))[-1].rule
-    effective_at = new.effective_at or now
-    if effective_at < now or effective_at <= newest.effective_at:
-        raise RuleInThePast(newest_effective_at=newest.effective_at.isoformat())
-    rule = EarningRule(newest.version + 1, new.points_per_unit, new.lot_lifetime_days, effective_at)
-    return await order_repository.add_rule(session, rule, created_by=actor)

@@ -13,6 +13,7 @@ from services.points.operations.ledger import Ledger
 from services.points.operations.refund import apply_refunds
 from services.points.repository import ledger as ledger_repository
 from services.points.repository import orders as order_repository
+from services.points.repository import rules as rule_repository
 from services.points.repository.ledger import Credit
 from shared.events import OrderPaid, PointsEarned
 from shared.money import UnknownCurrency
@@ -62,7 +63,7 @@ async def earn(session: AsyncSession, commands: Sequence[Earn]) -> list[Earned |
     An order that earns nothing gets an entry of zero all the same: it is known from then on. Refunds that
     came before the order are applied at once.
     """
-    rules = await order_repository.rule_book(session)
+    rules = await rule_repository.rule_book(session)
     judged = [_judge(rules, command) for command in commands]
     grants = {grant.command.order_id: grant for grant in reversed(judged) if isinstance(grant, _Grant)}
     ledger, known = await _credit(session, grants)

@@ -11,6 +11,7 @@ from services.points.domain import EarnedOrder, Lot, RuleBook, claw_back_due
 from services.points.errors import RefundCurrencyMismatch
 from services.points.operations.ledger import Ledger
 from services.points.repository import orders as repository
+from services.points.repository import rules as rule_repository
 from services.points.repository.orders import Refund
 from shared.events import PointsClawedBack
 from shared.outbox import emit
@@ -41,7 +42,7 @@ async def refund(session: AsyncSession, commands: Sequence[Refund]) -> list[Refu
     fresh = await repository.add_refunds(session, list(unique.values()))
     due = [unique[key] for key in unique if key in fresh and key[0] in orders]
     if due:
-        await apply_refunds(session, ledger, due, await repository.rule_book(session))
+        await apply_refunds(session, ledger, due, await rule_repository.rule_book(session))
     await emit(session, ledger.events)
     results: list[Refunded | Refusal] = []
     for command in commands:

@@ -1,15 +1,14 @@
-"""Statements on rules, and on orders as the ledger knows them: what they earned, and their refunds."""
+"""Statements on orders as the ledger knows them: what they earned, and their refunds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.points.domain import EarnedOrder, EarningRule, RuleBook
+from services.points.domain import EarnedOrder
 
 
 class Refund(NamedTuple):
@@ -24,33 +23,6 @@ class Refund(NamedTuple):
     actor: str
     refunded_at: datetime
 
-
-@dataclass(frozen=True, slots=True)
-class RuleVersion:
-    """A version of the earning rule with who made it and when."""
-
-    rule: EarningRule
-    created_by: str
-    created_at: datetime
-
-
-RULES = text(
-    """
-    SELECT version, points_per_unit, lot_lifetime_days, effective_at, created_by, created_at
-    FROM earning_rules ORDER BY version
-    """
-)
-
-# Held until the end of the transaction: two new versions at once would both be the next one.
-LOCK_RULES = text("LOCK TABLE earning_rules IN SHARE ROW EXCLUSIVE MODE")
-
-ADD_RULE = text(
-    """
-    INSERT INTO earning_rules (version, points_per_unit, lot_lifetime_days, effective_at, created_by)
-    VALUES (:version, :points_per_unit, :lot_lifetime_days, :effective_at, :created_by)
-    RETURNING version, points_per_unit, lot_lifetime_days, effective_at, created_by, created_at
-    """
-)
 
 OWNERS = text(
     """
@@ -110,41 +82,6 @@ APPLY_REFUNDS = text(
     WHERE order_refunds.order_id = applied.order_id AND order_refunds.refund_id = applied.refund_id
     """
 )
-
-
-def _rule_version(row: Row[tuple[object, ...]]) -> RuleVersion:
-    rule = EarningRule(row.version, row.points_per_unit, row.lot_lifetime_days, row.effective_at)
-    return RuleVersion(rule, row.created_by, row.created_at)
-
-
-async def rule_versions(session: AsyncSession) -> list[RuleVersion]:
-    """Return all versions of the earning rule, the oldest first."""
-    return [_rule_version(row) for row in await session.execute(RULES)]
-
-
-async def rule_book(session: AsyncSession) -> RuleBook:
-    """Return the earning rule in all its versions."""
-    return RuleBook(version.rule for version in await rule_versions(session))
-
-
-async def lock_rules(session: AsyncSession) -> None:
-    """Make other authors of rules wait; readers are not affected."""
-    await session.execute(LOCK_RULES)
-
-
-async def add_rule(session: AsyncSession, rule: EarningRule, *, created_by: str) -> RuleVersion:
-    """Add a version of the earning rule."""
-    rows = await session.execute(
-        ADD_RULE,
-        {
-            "version": rule.version,
-            "points_per_unit": rule.points_per_unit,
-            "lot_lifetime_days": rule.lot_lifetime_days,
-            "effective_at": rule.effective_at,
-            "created_by": created_by,
-        },
-    )
-    return _rule_version(rows.one())
 
 
 async def owners(session: AsyncSession, order_ids: Sequence[UUID]) -> set[UUID]:

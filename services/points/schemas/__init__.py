@@ -18,12 +18,19 @@ from services.points.schemas.rewards import (
     RewardOut,
     RewardPatch,
 )
-from services.points.schemas.rules import EarningRuleIn, EarningRuleOut, EarningRules
+from services.points.schemas.rules import (
+    ActivationIn,
+    EarningRuleIn,
+    EarningRuleOut,
+    EarningRules,
+    RuleSetIn,
+)
 
 __all__ = [
     "FURTHEST",
     "MAX_PER_MEMBER",
     "MAX_STOCK",
+    "ActivationIn",
     "CouponTerms",
     "EarningRuleIn",
     "EarningRuleOut",
@@ -40,6 +47,7 @@ __all__ = [
     "RewardIn",
     "RewardOut",
     "RewardPatch",
+    "RuleSetIn",
     "Stock",
     "Summary",
 ]
