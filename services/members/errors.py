@@ -4,14 +4,18 @@ from shared.problems import Conflict, NotFound, Refusal
 
 __all__ = [
     "CancellationConflict",
+    "MemberAlreadyMerged",
     "MemberErased",
     "MemberNotFound",
+    "MergeCircle",
+    "NotMerged",
     "OrderConflict",
     "OrderNotFound",
     "OrderTotalMismatch",
     "RefundConflict",
     "RefundExceedsOrder",
     "RefundLinesMismatch",
+    "TooManyIds",
     "TooManyItems",
     "TooManyTags",
     "UnknownOrderLine",
@@ -62,6 +66,22 @@ class MemberErased(Refusal):
     """The member was erased, and nothing more can be known about them."""
 
     status = 410
+
+
+class MemberAlreadyMerged(Conflict):
+    """The member is an alias of somebody else; undo that merge first."""
+
+
+class MergeCircle(Refusal):
+    """A member cannot be merged into itself, or into somebody who is merged into it."""
+
+
+class TooManyIds(Refusal):
+    """The person would have more member ids than one person may have."""
+
+
+class NotMerged(Conflict):
+    """The member was not merged into that one."""
 
 
 class OrderNotFound(NotFound):

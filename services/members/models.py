@@ -132,6 +132,8 @@ consents = Table(
     Column("stated_at", INSTANT, nullable=False),
     Column("wording_hash", Text),
     Column("source", Text, nullable=False),
+    # Since when it holds, if a merge or an unmerge brought an older word into force.
+    Column("effective_at", INSTANT),
     PrimaryKeyConstraint("member_id", "channel", "purpose", name="pk_consents"),
 )
 

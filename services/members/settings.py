@@ -28,6 +28,13 @@ class MembersSettings(ServiceSettings):
         description="Addresses kept per member, beyond which intake keeps the order and leaves the address; "
         "a shared checkout account must not grow a profile without end.",
     )
+    ids_per_person: int = Field(
+        10,
+        ge=2,
+        le=100,
+        description="Member ids that one person may have after merges; all are locked with each of them, and "
+        "somebody who is many is more likely a shared account.",
+    )
     tags_per_member: int = Field(
         200,
         ge=1,

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.members import operations
-from services.members.operations import CancellationTaken, OrderTaken, RefundTaken, Summary
+from services.members.operations import CancellationTaken, Merge, Merged, OrderTaken, RefundTaken, Summary
 from services.members.repository import people
 from services.members.schemas import CancellationIn, OrderIn, RefundIn
 from shared.database import Database
@@ -83,6 +83,18 @@ class Shop:
         async with self.database.transaction() as session:
             return await operations.take_cancellations(session, commands)
 
+    async def merge(self, surviving: str, merged: str) -> Merged | Refusal:
+        """Merge two customers of the one source."""
+        command = Merge(await self.member_id(surviving), await self.member_id(merged), "test")
+        async with self.database.transaction() as session:
+            return (await operations.merge_members(session, [command]))[0]
+
+    async def unmerge(self, surviving: str, merged: str) -> Merged | Refusal:
+        """Undo the merge of two customers of the one source."""
+        command = Merge(await self.member_id(surviving), await self.member_id(merged), "test")
+        async with self.database.transaction() as session:
+            return (await operations.unmerge_members(session, [command]))[0]
+
     async def member_id(self, customer: str = "kim", source: str = "amazon") -> UUID:
         async with self.database.reading() as session:
             return (await people.member_ids(session, [(source, customer)]))[source, customer]
@@ -90,7 +102,7 @@ class Shop:
     async def member(self, customer: str = "kim", source: str = "amazon") -> dict[str, Any]:
         member_id = await self.member_id(customer, source)
         async with self.database.reading() as session:
-            return dict((await people.whole_members(session, [member_id]))[member_id])
+            return dict(await operations.read_member(session, member_id))
 
     async def said(self, *types: str) -> Said:
         """Return what was said, of some types or all."""
@@ -111,7 +123,12 @@ class Shop:
     async def audit(self) -> None:
         """Compare everything that is added up on the way with what the tables say now."""
         summary = await self.summary()
-        members = dict(await self.rows("SELECT coalesce(tier, 'none'), count(*) FROM members GROUP BY 1"))
+        members = dict(
+            await self.rows(
+                "SELECT coalesce(tier, 'none'), count(*) FROM members"
+                " WHERE id NOT IN (SELECT merged_id FROM aliases) GROUP BY 1"
+            )
+        )
         assert summary.tiers == members
         assert summary.members == sum(members.values())
         states = dict(
@@ -139,8 +156,11 @@ class Shop:
         )
         assert wrong_spend == []
         wrong_tier = await self.rows(
-            "SELECT m.id FROM members AS m WHERE m.tier IS DISTINCT FROM (SELECT name FROM tiers AS t"
-            " WHERE t.version = m.tier_version AND t.min_spend_minor <= m.spend_minor"
+            "SELECT m.id FROM members AS m LEFT JOIN aliases AS n ON n.merged_id = m.id"
+            " WHERE n.merged_id IS NULL AND m.tier IS DISTINCT FROM (SELECT name FROM tiers AS t"
+            " WHERE t.version = m.tier_version AND t.min_spend_minor <= m.spend_minor + coalesce(("
+            "  SELECT sum(o.spend_minor) FROM aliases AS a JOIN members AS o ON o.id = a.merged_id"
+            "  WHERE a.person_id = m.id), 0)"
             " ORDER BY t.rank DESC LIMIT 1)"
         )
         assert wrong_tier == []

@@ -1,6 +1,7 @@
 """The routes of members."""
 
 from services.members.api.erasures import router as erasures_router
+from services.members.api.merges import router as merges_router
 from services.members.api.orders import hot_router, orders_desk
 from services.members.api.orders import router as orders_router
 from services.members.api.people import router as people_router
@@ -10,5 +11,13 @@ from services.members.api.tags import router as tags_router
 __all__ = ["desks", "routers"]
 
 # Paths of fixed words come before those that take any id in the same place.
-routers = [hot_router, orders_router, erasures_router, tags_router, people_router, program_router]
+routers = [
+    merges_router,
+    hot_router,
+    orders_router,
+    erasures_router,
+    tags_router,
+    people_router,
+    program_router,
+]
 desks = [orders_desk]

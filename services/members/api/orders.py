@@ -83,7 +83,7 @@ def _order_taken(taken: OrderTaken) -> dict[str, Any]:
     body = {
         "status": "accepted" if taken.changed else "unchanged",
         "order_id": order.id,
-        "member_id": order.member_id,
+        "member_id": taken.person_id or order.member_id,
         "state": state_of(order),
     }
     return body | {"note": taken.note} if taken.note else body

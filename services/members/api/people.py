@@ -1,11 +1,11 @@
 """Members: who they are and what they agreed to."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
-from sqlalchemy import RowMapping
 
 from services.members import operations
 from services.members.api.answers import answer, merged
@@ -149,5 +149,5 @@ def _raise_refusals(results: list[Refusal | None]) -> None:
             raise result
 
 
-def _member_out(row: RowMapping) -> MemberOut:
+def _member_out(row: Mapping[str, Any]) -> MemberOut:
     return MemberOut.model_validate({**row, "spend_currency": settings().program_currency})

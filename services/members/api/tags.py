@@ -1,10 +1,10 @@
 """Tags: words that group members."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from sqlalchemy import RowMapping
 
 from services.members import operations
 from services.members.api.answers import answer, merged
@@ -124,5 +124,5 @@ async def _change_one(session: Transaction, change: TagChange) -> None:
         raise result
 
 
-def _tags_out(row: RowMapping) -> TagsOut:
+def _tags_out(row: Mapping[str, Any]) -> TagsOut:
     return TagsOut.model_validate({"member_id": row["member_id"], "tags": row["tags"]})

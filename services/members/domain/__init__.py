@@ -1,6 +1,6 @@
 """The rules of members: pure, without a database and without a clock."""
 
-from services.members.domain.consents import ConsentState, Statement, heard
+from services.members.domain.consents import ConsentState, Statement, Subject, consents_of, heard
 from services.members.domain.erasure import Erasure, OldName, fingerprint, owner_of_late_order, said_aloud
 from services.members.domain.orders import (
     Cancellation,
@@ -20,7 +20,7 @@ from services.members.domain.orders import (
 from services.members.domain.people import ATTRIBUTES, Member, state_attributes
 from services.members.domain.persons import Link, person_of, persons
 from services.members.domain.tags import HeldTags, TagChange
-from services.members.domain.tiers import Ladder, Level, Move, judge
+from services.members.domain.tiers import Ladder, Level, Move, judge, restore_tier, tier_state
 
 __all__ = [
     "ATTRIBUTES",
@@ -42,18 +42,22 @@ __all__ = [
     "Refund",
     "RefundedLine",
     "Statement",
+    "Subject",
     "TagChange",
     "Verdict",
+    "consents_of",
     "fingerprint",
     "heard",
     "judge",
     "owner_of_late_order",
     "person_of",
     "persons",
+    "restore_tier",
     "said_aloud",
     "says_the_same",
     "state_attributes",
     "state_of",
+    "tier_state",
     "total_of",
     "verdict",
 ]

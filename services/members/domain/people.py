@@ -56,9 +56,25 @@ class Member:
         return [self.id, *(member.id for member in self.merged)]
 
     @property
+    def merged_at(self) -> datetime | None:
+        """When somebody was merged into this member last."""
+        return max((member.link.merged_at for member in self.merged if member.link is not None), default=None)
+
+    @property
     def person_spend_minor(self) -> int:
         """Spend of this member and everybody merged into it, in minor units of the program's currency."""
         return self.spend_minor + sum(member.spend_minor for member in self.merged)
+
+    @property
+    def person_attributes(self) -> dict[str, Any]:
+        """What holds of the person's attributes: of what was said under any of the ids, the latest."""
+        if not self.merged:
+            return {name: getattr(self, name) for name in ATTRIBUTES}
+        return {name: getattr(self._last_to_say(name), name) for name in ATTRIBUTES}
+
+    def _last_to_say(self, name: str) -> "Member":
+        everybody = [self, *self.merged]
+        return max(everybody, key=lambda member: _instant(member.attributes_stated_at.get(name, "")))
 
 
 def state_attributes(member: Member, attributes: Mapping[str, Any], stated_at: datetime) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from services.members.domain.people import Member
 
-__all__ = ["Ladder", "Level", "Move", "judge"]
+__all__ = ["Ladder", "Level", "Move", "judge", "restore_tier", "tier_state"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +72,30 @@ def judge(member: Member, ladder: Ladder, at: datetime) -> Move | None:
     changed_at = max(at, member.tier_changed_at or at)
     member.tier_changed_at = changed_at
     return Move(member.id, before, name, rank > rank_before, changed_at, member.person_spend_minor)
+
+
+# What judging leaves behind on a member, and what a merge that is undone gives back.
+TIER_STATE = ("tier", "tier_rank", "tier_version")
+
+
+def tier_state(member: Member) -> dict[str, Any]:
+    """What holds of a member's tier now, as JSON knows it."""
+    changed_at = member.tier_changed_at
+    return {
+        **{name: getattr(member, name) for name in TIER_STATE},
+        "tier_changed_at": None if changed_at is None else changed_at.isoformat(),
+    }
+
+
+def restore_tier(member: Member, state: Mapping[str, Any], at: datetime) -> Move | None:
+    """Give a member the tier state back that it had; return the move at `at` if the rank changes by that."""
+    before, rank_before = member.tier, member.tier_rank
+    for name in TIER_STATE:
+        setattr(member, name, state[name])
+    changed_at = state["tier_changed_at"]
+    member.tier_changed_at = None if changed_at is None else datetime.fromisoformat(changed_at)
+    member.is_changed = member.has_new_profile = True
+    if member.tier_rank == rank_before:
+        return None
+    is_upgrade = member.tier_rank > rank_before
+    return Move(member.id, before, member.tier, is_upgrade, at, member.person_spend_minor)

@@ -5,6 +5,7 @@ their order, and leaves the commit to the edge.
 from services.members.operations.consents import ConsentRecorded, record_consents
 from services.members.operations.erasure import Erased, erase_members
 from services.members.operations.intake import OrderTaken, take_orders
+from services.members.operations.merges import Merge, Merged, merge_members, unmerge_members
 from services.members.operations.profile import change_profile
 from services.members.operations.reading import (
     find_member,
@@ -30,6 +31,8 @@ __all__ = [
     "CancellationTaken",
     "ConsentRecorded",
     "Erased",
+    "Merge",
+    "Merged",
     "OrderTaken",
     "RefundTaken",
     "Summary",
@@ -41,6 +44,7 @@ __all__ = [
     "erase_members",
     "find_member",
     "fold_tallies",
+    "merge_members",
     "read_member",
     "read_members",
     "read_order",
@@ -54,4 +58,5 @@ __all__ = [
     "take_cancellations",
     "take_orders",
     "take_refunds",
+    "unmerge_members",
 ]

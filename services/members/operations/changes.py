@@ -1,19 +1,19 @@
 """What one batch changes: collected while it is decided, written and said at its end."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.members.domain import KnownOrder, Ladder, Member, Move, judge, state_of
+from services.members.domain import KnownOrder, Ladder, Member, Move, judge, restore_tier, state_of
 from services.members.errors import MemberErased, MemberNotFound
+from services.members.operations.snapshots import profiles
 from services.members.repository import people, program
-from shared.clock import utc_now
 from shared.events import (
     Event,
-    MemberProfile,
     MemberTierDowngraded,
     MemberTierUpgraded,
 )
@@ -47,11 +47,6 @@ class Changes:
         Call it once per batch, before anything else is locked.
         """
         self.members |= await people.lock_members(self.session, set(member_ids) - self.members.keys())
-        for member in self.members.values():
-            member.merged = []
-        for member in self.members.values():
-            if member.link is not None:
-                self.members[member.link.person_id].merged.append(member)
 
     def person(self, member_id: UUID) -> Member:
         """Return the person behind a locked member: who holds the tier and the consents, and is told of.
@@ -74,8 +69,7 @@ class Changes:
         if level is not None:
             member.tier, member.tier_rank = level.name, level.rank
         self.members[member_id] = member
-        self.figures["members"] += 1
-        self.figures[f"tier:{member.tier or NO_TIER}"] += 1
+        self.count_person(member, +1)
         return member
 
     def order_came(self, order: KnownOrder) -> None:
@@ -103,7 +97,21 @@ class Changes:
     def judge(self, member: Member, at: datetime, reason: str) -> None:
         """Put a person into the tier that the spend earns, and say so; `member` is no alias."""
         before = member.tier
-        move = judge(member, self.ladder, at)
+        self._move(member, before, judge(member, self.ladder, at), reason)
+
+    def restore_tier(self, member: Member, state: Mapping[str, Any], at: datetime, reason: str) -> None:
+        """Give a member the tier state back that it had before a merge, and say so if it is a person."""
+        before = member.tier
+        move = restore_tier(member, state, at)
+        if member.link is None:
+            self._move(member, before, move, reason)
+
+    def count_person(self, member: Member, change: int) -> None:
+        """Count a person in the figures, or no longer (`change` -1)."""
+        self.figures["members"] += change
+        self.figures[f"tier:{member.tier or NO_TIER}"] += change
+
+    def _move(self, member: Member, before: str | None, move: Move | None, reason: str) -> None:
         if member.tier != before:
             self.figures[f"tier:{before or NO_TIER}"] -= 1
             self.figures[f"tier:{member.tier or NO_TIER}"] += 1
@@ -113,9 +121,12 @@ class Changes:
 
     async def save(self) -> None:
         """Write the members, the figures and the events of the batch."""
+        for member in self.members.values():
+            if member.has_new_profile:
+                self.person(member.id).has_new_profile = True
         touched = sorted(self.members.values(), key=lambda member: member.id)
         # Whoever is erased has no profile, whatever a late order says about them.
-        told = [member for member in touched if member.has_new_profile and member.erased_at is None]
+        told = [m for m in touched if m.has_new_profile and m.link is None and m.erased_at is None]
         for member in told:
             member.revision += 1
         await people.insert_members(self.session, [member for member in touched if member.is_new])
@@ -124,9 +135,7 @@ class Changes:
             [m for m in touched if not m.is_new and (m.is_changed or m.has_new_profile)],
         )
         await program.add_tallies(self.session, self.figures)
-        parts = await people.snapshots(self.session, [member.id for member in told])
-        now = utc_now()
-        self.events += [_profile(member, parts[member.id], now) for member in told]
+        self.events += await profiles(self.session, told)
         await emit(self.session, self.events)
 
 
@@ -148,23 +157,4 @@ def _moved(move: Move, reason: str) -> Event:
         changed_at=move.changed_at,
         reason=reason,
         window_spend_minor=move.spend_minor,
-    )
-
-
-def _profile(member: Member, parts: people.Snapshot, now: datetime) -> MemberProfile:
-    return MemberProfile(
-        member_id=member.id,
-        display_name=member.display_name,
-        locale=member.locale,
-        time_zone=member.time_zone,
-        country=member.country,
-        birthday=member.birthday,
-        tier=member.tier,
-        tags=parts.tags,
-        groups=parts.groups,
-        attributes=parts.attributes,
-        contact_points=parts.contact_points,
-        consents=parts.consents,
-        updated_at=now,
-        revision=member.revision,
     )

@@ -45,6 +45,8 @@ class OrderTaken(NamedTuple):
     order: KnownOrder
     changed: bool
     note: str | None = None
+    # The person whose order it is; the order itself names the member that it came under.
+    person_id: UUID | None = None
 
 
 async def take_orders(
@@ -144,7 +146,7 @@ class _Batch:
                 case Verdict.CONFLICT:
                     self.outcomes[index] = OrderConflict(order_id=str(before.id))
                 case Verdict.UNCHANGED:
-                    self.outcomes[index] = OrderTaken(before, changed=False)
+                    self.outcomes[index] = OrderTaken(before, False, None, self._person_id(before))
                 case Verdict.PAY:
                     if order.key not in self.new:
                         self.newly_paid[order.key] = before
@@ -219,7 +221,12 @@ class _Batch:
 
     def _accept(self, index: int, order: KnownOrder) -> None:
         self.moved[order.key] = order
-        self.outcomes[index] = OrderTaken(order, True, _note(order, self.changes.currency))
+        note = _note(order, self.changes.currency)
+        self.outcomes[index] = OrderTaken(order, True, note, self._person_id(order))
+
+    def _person_id(self, order: KnownOrder) -> UUID:
+        member = self.changes.members.get(order.member_id)
+        return order.member_id if member is None else member.person_id
 
     async def take_in_people(self) -> None:
         """Take over what accepted orders say about their customers."""

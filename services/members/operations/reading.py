@@ -1,15 +1,17 @@
 """What the API shows: nothing here decides or changes anything."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.members.domain import Ladder
+from services.members.domain import ConsentState, Ladder, Member, consents_of
 from services.members.errors import MemberNotFound, OrderNotFound
-from services.members.repository import orders, people, program, returns
+from services.members.repository import aliases, consents, orders, people, program, returns
+from services.members.repository.consents import Key
 
 __all__ = [
     "find_member",
@@ -33,11 +35,11 @@ async def read_order(session: AsyncSession, order_id: UUID) -> RowMapping:
 async def read_orders_of_member(
     session: AsyncSession, member_id: UUID, *, after: tuple[datetime, UUID] | None, limit: int
 ) -> Sequence[RowMapping]:
-    """Return a member's orders, the latest first; raises MemberNotFound."""
-    rows = await orders.orders_of_member(session, member_id, after=after, limit=limit)
-    if not rows:
-        await read_member(session, member_id)
-    return rows
+    """Return the orders of the person behind a member, the latest first; raises MemberNotFound."""
+    person_ids = await aliases.ids_of_person(session, member_id)
+    if not person_ids:
+        raise MemberNotFound
+    return await orders.orders_of_member(session, person_ids, after=after, limit=limit)
 
 
 async def read_refunds(
@@ -47,23 +49,52 @@ async def read_refunds(
     return await returns.refunds_page(session, state, after=after, limit=limit)
 
 
-async def read_member(session: AsyncSession, member_id: UUID) -> RowMapping:
-    """Return one member with everything that is known; raises MemberNotFound."""
+async def read_member(session: AsyncSession, member_id: UUID) -> Mapping[str, Any]:
+    """Return the person behind a member with everything that is known; raises MemberNotFound."""
     found = await people.whole_members(session, [member_id])
     if member_id not in found:
         raise MemberNotFound
-    return found[member_id]
+    (person,) = await _judged(session, [found[member_id]])
+    return person
 
 
-async def find_member(session: AsyncSession, source: str, external_id: str) -> list[RowMapping]:
-    """Return the member whom a source knows by an id, or nobody."""
+async def find_member(session: AsyncSession, source: str, external_id: str) -> list[Mapping[str, Any]]:
+    """Return the person whom a source knows by an id, or nobody."""
     ids = await people.member_ids(session, [(source, external_id)])
-    return list((await people.whole_members(session, ids.values())).values())
+    return await _judged(session, list((await people.whole_members(session, ids.values())).values()))
 
 
-async def read_members(session: AsyncSession, *, after: UUID | None, limit: int) -> Sequence[RowMapping]:
-    """Return members in the order in which they joined."""
-    return await people.members_page(session, after=after, limit=limit)
+async def read_members(
+    session: AsyncSession, *, after: UUID | None, limit: int
+) -> Sequence[Mapping[str, Any]]:
+    """Return persons in the order in which they joined."""
+    return await _judged(session, await people.members_page(session, after=after, limit=limit))
+
+
+async def _judged(session: AsyncSession, rows: Sequence[RowMapping]) -> list[Mapping[str, Any]]:
+    """Judge what holds of attributes and consents where several ids of a person have them."""
+    several = [row["member_id"] for row in rows if row["merged_ids"]]
+    if not several:
+        return [dict(row) for row in rows]
+    members = await people.persons(session, several)
+    said = await consents.consent_states(session, members)
+    return [
+        _judged_by(row, members[row["member_id"]], said) if row["merged_ids"] else dict(row) for row in rows
+    ]
+
+
+def _judged_by(row: RowMapping, person: Member, said: Mapping[Key, ConsentState]) -> dict[str, Any]:
+    ids = set(person.person_ids)
+    held = consents_of(person, {key: state for key, state in said.items() if key[0] in ids})
+    words = {
+        (word["channel"], word["purpose"], word["granted"], datetime.fromisoformat(word["stated_at"])): word
+        for word in row["consents"]
+    }
+    holding = [
+        words[channel, purpose, state.granted, state.stated_at]
+        for (channel, purpose), state in sorted(held.items())
+    ]
+    return {**row, **person.person_attributes, "consents": holding}
 
 
 async def read_tiers(session: AsyncSession) -> Ladder:

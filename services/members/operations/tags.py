@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.members.domain import HeldTags, TagChange
+from services.members.domain import HeldTags, Member, TagChange
 from services.members.errors import TooManyTags
 from services.members.operations.changes import Changes
 from services.members.repository import tags as repository
@@ -39,10 +40,20 @@ async def change_tags(session: AsyncSession, commands: Sequence[TagChange]) -> l
         elif not held[command.member_id].fits(command, max_tags=limit, max_rows=limit * SOURCES_PER_TAG):
             results.append(TooManyTags(limit=limit))
         else:
-            results.append(held[command.member_id].apply(command))
+            results.append(_apply(changes.person(command.member_id), held, command))
     await _write(changes, held)
     await changes.save()
     return results
+
+
+def _apply(person: Member, held: dict[UUID, HeldTags], command: TagChange) -> bool:
+    """Give a tag to the id that is named, and take it from all ids of the person, who else would keep it."""
+    changed = held[command.member_id].apply(command)
+    if command.remove:
+        taking = replace(command, add=())
+        for member_id in person.person_ids:
+            changed |= member_id != command.member_id and held[member_id].apply(taking)
+    return changed
 
 
 async def _write(changes: Changes, held: dict[UUID, HeldTags]) -> None:

@@ -103,7 +103,10 @@ REFUND_LINES = text(
 )
 
 WHOLE = """
-    SELECT o.id AS order_id, o.member_id, o.source, o.shop_id, o.external_order_id, o.currency, o.total_minor,
+    SELECT o.id AS order_id,
+        coalesce((SELECT a.person_id FROM aliases AS a WHERE a.merged_id = o.member_id), o.member_id)
+            AS member_id,
+        o.source, o.shop_id, o.external_order_id, o.currency, o.total_minor,
         o.shipping_minor, o.discount_minor, o.redeemed_minor, o.refunded_minor, o.placed_at, o.paid_at,
         o.payment_id, o.cancelled_at, o.channel, o.campaign_ref, o.country,
         coalesce(o.coupon_codes, '[]') AS coupon_codes, o.participation,
@@ -122,7 +125,7 @@ ONE = text(f"{WHOLE} WHERE o.id = :id").columns(**WHOLE_COLUMNS)
 OF_MEMBER = text(
     f"""
     {WHOLE}
-    WHERE o.member_id = :member_id
+    WHERE o.member_id = ANY(CAST(:member_ids AS uuid[]))
       AND (CAST(:placed_at AS timestamptz) IS NULL
            OR (o.placed_at, o.id) < (CAST(:placed_at AS timestamptz), CAST(:id AS uuid)))
     ORDER BY o.placed_at DESC, o.id DESC LIMIT :limit
@@ -259,12 +262,16 @@ async def order(session: AsyncSession, order_id: UUID) -> RowMapping | None:
 
 
 async def orders_of_member(
-    session: AsyncSession, member_id: UUID, *, after: tuple[datetime, UUID] | None, limit: int
+    session: AsyncSession,
+    member_ids: Collection[UUID],
+    *,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
 ) -> Sequence[RowMapping]:
-    """Return a member's orders, the latest first, after a position of (placed_at, id)."""
+    """Return the orders of a person's ids, the latest first, after a position of (placed_at, id)."""
     placed_at, order_id = after or (None, None)
     rows = await session.execute(
-        OF_MEMBER, {"member_id": member_id, "placed_at": placed_at, "id": order_id, "limit": limit}
+        OF_MEMBER, {"member_ids": list(member_ids), "placed_at": placed_at, "id": order_id, "limit": limit}
     )
     return rows.mappings().all()
 

@@ -1,16 +1,16 @@
 """Members, the names that sources know them by, and what they said."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import RowMapping, text
+from sqlalchemy import Row, RowMapping, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.members.domain import ConsentState, ContactPoint, Link, Member, Statement
+from services.members.domain import ContactPoint, Link, Member
 from shared.database import copy_rows
 from shared.events import Consent as ConsentSaid
 from shared.events import ContactPoint as ContactPointSaid
@@ -21,13 +21,11 @@ __all__ = [
     "Snapshot",
     "add_contact_points",
     "claim_identities",
-    "consent_states",
     "insert_members",
     "lock_members",
-    "log_consents",
     "member_ids",
     "members_page",
-    "save_consents",
+    "persons",
     "snapshots",
     "update_members",
     "whole_members",
@@ -83,25 +81,27 @@ CLAIM_IDENTITIES = text(
     """
 )
 
-# Everybody who is the same person is locked along. The aliases hold still meanwhile: reading them FOR KEY
-# SHARE takes a lock on their table, before the statement sees anything, that a merge waits for and that waits
-# for a merge.
-LOCK = text(
-    f"""
+# Members and everybody who is the same person, each with the link that makes it an alias.
+PERSONS = """
     WITH named AS (
-        SELECT merged_id, person_id FROM aliases
-        WHERE merged_id = ANY(CAST(:ids AS uuid[])) FOR KEY SHARE
+        SELECT merged_id, person_id FROM aliases WHERE merged_id = ANY(CAST(:ids AS uuid[])) {hold}
     ), wanted AS (
         SELECT unnest(CAST(:ids AS uuid[])) AS id UNION SELECT person_id FROM named
     )
     SELECT m.*, a.surviving_id, a.person_id, a.merged_at, a.revision AS link_revision
-    FROM (SELECT {COLUMNS}, erased_at FROM members WHERE id = ANY(ARRAY(
+    FROM (SELECT {columns}, erased_at FROM members WHERE id = ANY(ARRAY(
               SELECT id FROM wanted
               UNION SELECT s.merged_id FROM wanted JOIN aliases AS s ON s.person_id = wanted.id))
-          ORDER BY id FOR NO KEY UPDATE) AS m
+          ORDER BY id {lock}) AS m
     LEFT JOIN aliases AS a ON a.merged_id = m.id
-    """  # noqa: S608 - constants
-).columns(attributes_stated_at=JSONB)
+"""
+
+# The aliases hold still meanwhile: reading them FOR KEY SHARE takes a lock on their table, before the
+# statement sees anything, that a merge waits for and that waits for a merge.
+LOCK = text(PERSONS.format(columns=COLUMNS, hold="FOR KEY SHARE", lock="FOR NO KEY UPDATE")).columns(
+    attributes_stated_at=JSONB
+)
+READ = text(PERSONS.format(columns=COLUMNS, hold="", lock="")).columns(attributes_stated_at=JSONB)
 
 UPDATE_MEMBERS = text(
     f"""
@@ -152,7 +152,8 @@ SNAPSHOTS = text(
              ORDER BY c.channel, c.address) AS text)
          FROM contact_points AS c WHERE c.member_id = k.id) AS contact_points,
         (SELECT CAST(json_agg(json_build_object(
-             'channel', c.channel, 'purpose', c.purpose, 'granted', c.granted, 'changed_at', c.stated_at)
+             'channel', c.channel, 'purpose', c.purpose, 'granted', c.granted,
+             'changed_at', coalesce(c.effective_at, c.stated_at))
              ORDER BY c.channel, c.purpose) AS text)
          FROM consents AS c WHERE c.member_id = k.id) AS consents,
         (SELECT CAST(json_agg(DISTINCT t.tag) AS text) FROM tags AS t WHERE t.member_id = k.id
@@ -165,62 +166,57 @@ SNAPSHOTS = text(
     """
 )
 
-CONSENT_STATES = text(
-    """
-    SELECT member_id, channel, purpose, granted, stated_at FROM consents
-    WHERE member_id = ANY(CAST(:ids AS uuid[]))
-    """
-)
-
-STATEMENTS = """
-    unnest(CAST(:member_ids AS uuid[]), CAST(:channels AS text[]), CAST(:purposes AS text[]),
-           CAST(:granted AS boolean[]), CAST(:stated AS timestamptz[]), CAST(:hashes AS text[]),
-           CAST(:sources AS text[]), CAST(:actors AS text[]))
-        AS s(member_id, channel, purpose, granted, stated_at, wording_hash, source, actor)
-"""
-
-SAVE_CONSENTS = text(
-    f"""
-    INSERT INTO consents (member_id, channel, purpose, granted, stated_at, wording_hash, source)
-    SELECT member_id, channel, purpose, granted, stated_at, wording_hash, source FROM {STATEMENTS}
-    ON CONFLICT (member_id, channel, purpose) DO UPDATE SET
-        granted = excluded.granted, stated_at = excluded.stated_at, wording_hash = excluded.wording_hash,
-        source = excluded.source
-    """  # noqa: S608 - constants
-)
-
-LOG_CONSENTS = text(
-    f"""
-    INSERT INTO consent_log (member_id, channel, purpose, granted, stated_at, wording_hash, source, actor)
-    SELECT * FROM {STATEMENTS}
-    ON CONFLICT ON CONSTRAINT uq_consent_log_statement DO NOTHING
-    """  # noqa: S608 - constants
-)
-
+# What came under any id of a person; attributes and consents of several ids are judged by the domain.
 WHOLE = """
     SELECT m.id AS member_id, m.created_at, m.display_name, m.locale, m.time_zone, m.country, m.birthday,
-        m.tier, m.tier_changed_at, m.spend_minor, m.orders_count, m.last_order_at, m.revision, m.updated_at,
-        m.erased_at,
+        m.attributes_stated_at, m.tier, m.tier_changed_at, m.revision, m.updated_at, m.erased_at,
+        p.merged_ids,
+        (SELECT sum(s.spend_minor)::bigint FROM members AS s WHERE s.id = ANY(p.ids)) AS spend_minor,
+        (SELECT sum(s.orders_count)::bigint FROM members AS s WHERE s.id = ANY(p.ids)) AS orders_count,
+        (SELECT max(s.last_order_at) FROM members AS s WHERE s.id = ANY(p.ids)) AS last_order_at,
         coalesce((SELECT jsonb_agg(jsonb_build_object('source', i.source, 'external_id', i.external_id)
                                    ORDER BY i.source, i.external_id)
-                  FROM identities AS i WHERE i.member_id = m.id), '[]') AS identities,
-        coalesce((SELECT jsonb_agg(to_jsonb(c) - 'member_id' - 'added_at' ORDER BY c.channel, c.address)
-                  FROM contact_points AS c WHERE c.member_id = m.id), '[]') AS contact_points,
-        coalesce((SELECT jsonb_agg(to_jsonb(c) - 'member_id' ORDER BY c.channel, c.purpose)
-                  FROM consents AS c WHERE c.member_id = m.id), '[]') AS consents,
+                  FROM identities AS i WHERE i.member_id = ANY(p.ids)), '[]') AS identities,
+        coalesce((SELECT jsonb_agg(jsonb_build_object('channel', c.channel, 'address', c.address,
+                                                      'verified', c.verified) ORDER BY c.channel, c.address)
+                  FROM (SELECT channel, address, bool_or(verified) AS verified FROM contact_points
+                        WHERE member_id = ANY(p.ids) GROUP BY channel, address) AS c), '[]')
+            AS contact_points,
+        coalesce((SELECT jsonb_agg(to_jsonb(c) - 'effective_at' ORDER BY c.channel, c.purpose)
+                  FROM consents AS c WHERE c.member_id = ANY(p.ids)), '[]') AS consents,
         coalesce((SELECT jsonb_agg(to_jsonb(t) - 'member_id' ORDER BY t.tag, t.source)
-                  FROM tags AS t WHERE t.member_id = m.id
+                  FROM tags AS t WHERE t.member_id = ANY(p.ids)
                   AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())), '[]') AS tags
-    FROM members AS m
+    FROM members AS m CROSS JOIN LATERAL (
+        SELECT array_prepend(m.id, array_agg(a.merged_id ORDER BY a.merged_id)) AS ids,
+            coalesce(array_agg(a.merged_id ORDER BY a.merged_id)
+                     FILTER (WHERE a.merged_id IS NOT NULL), '{}') AS merged_ids
+        FROM aliases AS a WHERE a.person_id = m.id) AS p
 """
 
-WHOLE_COLUMNS = {"identities": JSONB, "contact_points": JSONB, "consents": JSONB, "tags": JSONB}
+WHOLE_COLUMNS = {
+    "attributes_stated_at": JSONB,
+    "identities": JSONB,
+    "contact_points": JSONB,
+    "consents": JSONB,
+    "tags": JSONB,
+}
 
-WHOLE_MEMBERS = text(f"{WHOLE} WHERE m.id = ANY(CAST(:ids AS uuid[]))").columns(**WHOLE_COLUMNS)
+WHOLE_MEMBERS = text(
+    f"""
+    SELECT k.id AS named_id, w.*
+    FROM unnest(CAST(:ids AS uuid[])) AS k(id) LEFT JOIN aliases AS n ON n.merged_id = k.id
+    CROSS JOIN LATERAL ({WHOLE} WHERE m.id = coalesce(n.person_id, k.id)) AS w
+    """  # noqa: S608 - constants
+).columns(**WHOLE_COLUMNS)
 
 MEMBERS_PAGE = text(
-    f"{WHOLE} WHERE m.erased_at IS NULL AND (CAST(:after AS uuid) IS NULL OR m.id > CAST(:after AS uuid))"
-    " ORDER BY m.id LIMIT :limit"
+    f"""
+    {WHOLE}
+    WHERE m.erased_at IS NULL AND (CAST(:after AS uuid) IS NULL OR m.id > CAST(:after AS uuid))
+      AND NOT EXISTS (SELECT FROM aliases AS n WHERE n.merged_id = m.id)
+    ORDER BY m.id LIMIT :limit
+    """
 ).columns(**WHOLE_COLUMNS)
 
 
@@ -250,15 +246,27 @@ async def lock_members(session: AsyncSession, ids: Collection[UUID]) -> dict[UUI
     """Lock members, and whoever is the same person, in the order of ids; return them as they are then."""
     if not ids:
         return {}
-    rows = await session.execute(LOCK, {"ids": sorted(ids)})
-    return {row.id: _locked(*row) for row in rows}
+    return _persons(await session.execute(LOCK, {"ids": sorted(ids)}))
 
 
-def _locked(*columns: Any) -> Member:
-    member = Member(*columns[:-4])
-    if columns[-1] is not None:
-        member.link = Link(*columns[-4:])
-    return member
+async def persons(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Member]:
+    """Return members, and whoever is the same person, without locking anybody."""
+    if not ids:
+        return {}
+    return _persons(await session.execute(READ, {"ids": list(ids)}))
+
+
+def _persons(rows: Iterable[Row[Any]]) -> dict[UUID, Member]:
+    members: dict[UUID, Member] = {}
+    for row in rows:
+        columns = tuple(row)
+        member = members[row.id] = Member(*columns[:-4])
+        if row.surviving_id is not None:
+            member.link = Link(*columns[-4:])
+    for member in members.values():
+        if member.link is not None:
+            members[member.link.person_id].merged.append(member)
+    return members
 
 
 async def insert_members(session: AsyncSession, members: Sequence[Member]) -> None:
@@ -317,30 +325,6 @@ async def add_contact_points(
     return set(rows.all())
 
 
-async def consent_states(
-    session: AsyncSession, ids: Collection[UUID]
-) -> dict[tuple[UUID, str, str], ConsentState]:
-    """Return what members said last, by (member, channel, purpose)."""
-    if not ids:
-        return {}
-    rows = await session.execute(CONSENT_STATES, {"ids": list(ids)})
-    return {
-        (row.member_id, row.channel, row.purpose): ConsentState(row.granted, row.stated_at) for row in rows
-    }
-
-
-async def save_consents(session: AsyncSession, statements: Sequence[Statement]) -> None:
-    """Make statements the ones that hold; one per member, channel and purpose."""
-    if statements:
-        await session.execute(SAVE_CONSENTS, _statement_columns(statements))
-
-
-async def log_consents(session: AsyncSession, statements: Sequence[Statement]) -> None:
-    """Add statements to the evidence; one that is there already is not added again."""
-    if statements:
-        await session.execute(LOG_CONSENTS, _statement_columns(statements))
-
-
 async def snapshots(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Snapshot]:
     """Return what the profile snapshots of members say beside the members' own rows."""
     if not ids:
@@ -359,15 +343,15 @@ async def snapshots(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, 
 
 
 async def whole_members(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, RowMapping]:
-    """Return members with identities, addresses, consents and tags."""
+    """Return the persons behind members, each under the id asked for, with all that is kept of them."""
     if not ids:
         return {}
     rows = await session.execute(WHOLE_MEMBERS, {"ids": list(ids)})
-    return {row["member_id"]: row for row in rows.mappings()}
+    return {row["named_id"]: row for row in rows.mappings()}
 
 
 async def members_page(session: AsyncSession, *, after: UUID | None, limit: int) -> Sequence[RowMapping]:
-    """Return members in the order in which they joined."""
+    """Return persons in the order in which they joined."""
     return (await session.execute(MEMBERS_PAGE, {"after": after, "limit": limit})).mappings().all()
 
 
@@ -375,17 +359,4 @@ def _customer_columns(customers: Sequence[Customer]) -> dict[str, list[Any]]:
     return {
         "sources": [source for source, _ in customers],
         "external_ids": [external_id for _, external_id in customers],
-    }
-
-
-def _statement_columns(statements: Sequence[Statement]) -> dict[str, list[Any]]:
-    return {
-        "member_ids": [statement.member_id for statement in statements],
-        "channels": [statement.channel for statement in statements],
-        "purposes": [statement.purpose for statement in statements],
-        "granted": [statement.granted for statement in statements],
-        "stated": [statement.stated_at for statement in statements],
-        "hashes": [statement.wording_hash for statement in statements],
-        "sources": [statement.source for statement in statements],
-        "actors": [statement.actor for statement in statements],
     }

@@ -2,6 +2,7 @@
 
 from services.members.schemas.batches import Batch, batch_body, read_batch
 from services.members.schemas.erasures import ErasureIn, ErasureResult
+from services.members.schemas.merges import MergeIn, MergeResult
 from services.members.schemas.orders import CancellationIn, OrderIn, RefundIn
 from services.members.schemas.people import (
     ConsentIn,
@@ -31,6 +32,8 @@ __all__ = [
     "ErasureIn",
     "ErasureResult",
     "MemberOut",
+    "MergeIn",
+    "MergeResult",
     "OrderIn",
     "OrderOut",
     "OrderResult",

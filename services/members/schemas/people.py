@@ -76,6 +76,7 @@ class MemberOut(BaseModel):
     erased_at: datetime | None = Field(
         None, description="When the member was erased; nothing personal is left then."
     )
+    merged_ids: list[UUID] = Field(description="Members that are aliases of this one.")
     identities: list[IdentityOut]
     contact_points: list[ContactPointOut]
     consents: list[ConsentOut]

@@ -1,0 +1,244 @@
+"""Two members turn out to be one person, or two after all.
+
+Nothing is rewritten: rows keep the id that they came under, before and during a merge, and that is where they
+are found after it was undone. A person is judged anew by what is known under all ids.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.members.domain import ConsentState, Link, Member, Subject, consents_of, person_of, tier_state
+from services.members.errors import (
+    MemberAlreadyMerged,
+    MergeCircle,
+    NotMerged,
+    TooManyIds,
+)
+from services.members.operations.changes import Changes
+from services.members.repository import aliases as repository
+from services.members.repository import consents
+from services.members.repository.aliases import MergeRow
+from services.members.settings import settings
+from shared.clock import utc_now
+from shared.events import MemberConsentChanged, MemberMerged, MemberUnmerged
+from shared.problems import Refusal
+
+__all__ = ["Merge", "Merged", "merge_members", "unmerge_members"]
+
+MERGE, UNMERGE = "merge", "unmerge"
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """That `merged_id` and `surviving_id` are one person, or no longer; `actor` is who says so."""
+
+    surviving_id: UUID
+    merged_id: UUID
+    actor: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What became of a merge or an unmerge; `person_id` is who the merged member is now."""
+
+    surviving_id: UUID
+    merged_id: UUID
+    person_id: UUID
+    changed: bool
+
+
+async def merge_members(session: AsyncSession, commands: Sequence[Merge]) -> list[Merged | Refusal]:
+    """Make members aliases of others. One result per command, in their order.
+
+    A surviving member that is an alias itself stands for its person. What holds already is unchanged.
+    """
+    batch = await _Batch.begin(session, commands)
+    results = [batch.merge(command) for command in commands]
+    await batch.save()
+    return results
+
+
+async def unmerge_members(session: AsyncSession, commands: Sequence[Merge]) -> list[Merged | Refusal]:
+    """Let merged members stand for themselves again. One result per command, in their order.
+
+    A merge that was undone already is unchanged.
+    """
+    batch = await _Batch.begin(session, commands)
+    results = [batch.unmerge(command) for command in commands]
+    await batch.save()
+    return results
+
+
+class _Batch:
+    """Merges and unmerges of one batch, decided in memory and written at the end."""
+
+    def __init__(
+        self,
+        changes: Changes,
+        history: dict[UUID, MergeRow],
+        said: dict[tuple[UUID, str, str], ConsentState],
+    ) -> None:
+        self.changes = changes
+        self.history = history
+        self.said = said
+        self.now = utc_now()
+        self.begun: list[MergeRow] = []
+        self.ended: list[tuple[MergeRow, str]] = []
+        self.relinked: set[UUID] = set()
+        self.brought_back: set[tuple[UUID, str, str]] = set()
+
+    @classmethod
+    async def begin(cls, session: AsyncSession, commands: Sequence[Merge]) -> "_Batch":
+        await repository.hold_still(session)
+        changes = await Changes.begin(session, settings().program_currency)
+        await changes.lock({id_ for command in commands for id_ in (command.surviving_id, command.merged_id)})
+        history = await repository.last_merges(session, changes.members)
+        return cls(changes, history, await consents.consent_states(session, changes.members))
+
+    def merge(self, command: Merge) -> Merged | Refusal:
+        members = self.changes.members
+        for member_id in (command.surviving_id, command.merged_id):
+            if (refusal := self.changes.refusal_of(member_id)) is not None:
+                return refusal
+        person = self.changes.person(command.surviving_id)
+        merged = members[command.merged_id]
+        if merged.link is not None:
+            if merged.person_id != person.id:
+                return MemberAlreadyMerged(member_id=str(merged.person_id))
+            return Merged(merged.link.surviving_id, merged.id, person.id, changed=False)
+        if merged.id == person.id:
+            return MergeCircle()
+        if len(person.person_ids) + len(merged.person_ids) > settings().ids_per_person:
+            return TooManyIds(limit=settings().ids_per_person)
+        self._join(person, merged, command)
+        return Merged(person.id, merged.id, person.id, changed=True)
+
+    def _join(self, person: Member, merged: Member, command: Merge) -> None:
+        before = consents_of(person, self._said_by(person))
+        known = self.history.get(merged.id)
+        revision = 1 if known is None else known.last_revision + 1
+        row = MergeRow(
+            merged.id, revision, person.id, self.now, command.actor, command.reason, tier_state(person)
+        )
+        self.history[merged.id] = row
+        self.begun.append(row)
+        self.changes.count_person(merged, -1)
+        merged.link = Link(person.id, person.id, self.now, revision)
+        self.relinked.add(merged.id)
+        self._relink([person, *person.merged, merged, *merged.merged])
+        self.changes.events.append(
+            MemberMerged(surviving_id=person.id, merged_id=merged.id, merged_at=self.now, revision=revision)
+        )
+        self._say_consents(person, before, MERGE)
+        self.changes.judge(person, self.now, MERGE)
+
+    def unmerge(self, command: Merge) -> Merged | Refusal:
+        members = self.changes.members
+        for member_id in (command.surviving_id, command.merged_id):
+            if (refusal := self.changes.refusal_of(member_id)) is not None:
+                return refusal
+        merged = members[command.merged_id]
+        known = self.history.get(merged.id)
+        if known is None or known.surviving_id != command.surviving_id:
+            return NotMerged()
+        if merged.link is None:
+            return Merged(known.surviving_id, merged.id, merged.id, changed=False)
+        self._part(members[known.surviving_id], merged, known, merged.link.revision + 1, command)
+        return Merged(known.surviving_id, merged.id, merged.id, changed=True)
+
+    def _part(self, survivor: Member, merged: Member, known: MergeRow, revision: int, command: Merge) -> None:
+        person = self.changes.person(merged.id)
+        before = consents_of(person, self._said_by(person))
+        merged.link = None
+        self.relinked.add(merged.id)
+        self._relink([person, *person.merged])
+        self.ended.append((known, command.actor))
+        self.history[merged.id] = replace(known, unmerged_at=self.now)
+        self.changes.events.append(
+            MemberUnmerged(
+                surviving_id=known.surviving_id,
+                merged_id=merged.id,
+                unmerged_at=self.now,
+                revision=revision,
+            )
+        )
+        self.changes.count_person(merged, +1)
+        self._say_consents(person, before, UNMERGE)
+        if known.tier_before is not None:
+            self.changes.restore_tier(survivor, known.tier_before, self.now, UNMERGE)
+        for later in list(self.history.values()):
+            # The tier before a later merge was one with this member in it.
+            if later.surviving_id == survivor.id and later.merged_at >= known.merged_at:
+                self.history[later.merged_id] = replace(later, tier_before=None)
+        for each in (person, merged):
+            self.changes.judge(each, self.now, UNMERGE)
+
+    def _relink(self, members: Iterable[Member]) -> None:
+        """Follow the aliases of these members, who are whole persons, to their ends anew."""
+        everybody = {member.id: member for member in members}
+        surviving = {id_: each.link.surviving_id for id_, each in everybody.items() if each.link is not None}
+        for member in everybody.values():
+            member.merged = []
+        for member in everybody.values():
+            if member.link is None:
+                member.has_new_profile = True
+                continue
+            person = everybody[person_of(member.id, surviving)]
+            if member.link.person_id != person.id:
+                member.link = replace(member.link, person_id=person.id)
+                self.relinked.add(member.id)
+            person.merged.append(member)
+
+    def _said_by(self, person: Member) -> dict[tuple[UUID, str, str], ConsentState]:
+        ids = set(person.person_ids)
+        return {key: state for key, state in self.said.items() if key[0] in ids}
+
+    def _say_consents(self, person: Member, before: dict[Subject, ConsentState], source: str) -> None:
+        """Say what a person agrees to now and did not before, or the other way round."""
+        after = consents_of(person, self._said_by(person))
+        changed = {
+            subject: state.granted
+            for subject, state in after.items()
+            if subject not in before or before[subject].granted != state.granted
+        }
+        # What only the other one had said is a no again: nobody is written to who never agreed.
+        changed |= {subject: False for subject in before.keys() - after.keys() if before[subject].granted}
+        self.changes.events += [
+            MemberConsentChanged(
+                member_id=person.id,
+                channel=channel,
+                purpose=purpose,
+                granted=granted,
+                source=source,
+                changed_at=self.now,
+            )
+            for (channel, purpose), granted in sorted(changed.items())
+        ]
+        if source == UNMERGE:
+            self._hold_from_now(person, changed)
+
+    def _hold_from_now(self, person: Member, subjects: Iterable[Subject]) -> None:
+        for channel, purpose in subjects:
+            for member_id in person.person_ids:
+                key = (member_id, channel, purpose)
+                if key in self.said:
+                    self.said[key] = replace(self.said[key], effective_at=self.now)
+                    self.brought_back.add(key)
+
+    async def save(self) -> None:
+        """Write who is who now, the history, the members and the events."""
+        session, members = self.changes.session, self.changes.members
+        links = {id_: link for id_ in sorted(self.relinked) if (link := members[id_].link) is not None}
+        await repository.delete_links(session, self.relinked - links.keys())
+        await repository.save_links(session, links)
+        await repository.insert_merges(session, self.begun)
+        await repository.end_merges(session, [(row, self.now, actor) for row, actor in self.ended])
+        await repository.drop_tiers_before(
+            session, [(row.surviving_id, row.merged_at) for row, _ in self.ended]
+        )
+        await consents.save_effective_since(session, self.brought_back, self.now)
+        await self.changes.save()
