@@ -188,13 +188,17 @@ class EventFact(Base):
 
 
 class MemberAlias(Base):
-    """A member id that turned out to be another member's; the view `member_identities` follows the chain."""
+    """A member id that turned out to be another member's, or, without a survivor, is its own again.
+
+    The view `member_identities` follows the chains. A row stays, so that old news is known for what it is.
+    """
 
     __tablename__ = "member_aliases"
     __table_args__ = (Index(None, "surviving_id"),)
 
     merged_id: Mapped[UUID] = _key(Uuid)
-    surviving_id: Mapped[UUID] = mapped_column(Uuid)
+    surviving_id: Mapped[UUID | None] = mapped_column(Uuid)
+    revision: Mapped[int] = mapped_column(BigInteger, nullable=False, server_default="0")
     merged_at: Mapped[datetime] = _instant(nullable=False)
     event_id: Mapped[UUID] = mapped_column(Uuid)
 

@@ -17,7 +17,7 @@ from services.analytics.operations import zones
 from services.analytics.settings import AnalyticsSettings
 from shared.clock import zone
 from shared.database import Database
-from shared.events import MemberMerged, MemberTierUpgraded
+from shared.events import MemberCreated, MemberMerged, MemberTierUpgraded, MemberUnmerged
 from shared.migrations import differences
 from tests.analytics.world import (
     ACTIVITY,
@@ -187,6 +187,31 @@ async def test_a_person_is_all_their_ids(analytics_database: Database) -> None:
             assert found.person.person_id == of("member", 3)
             assert sorted(found.person.member_ids) == sorted(of("member", n) for n in (1, 2, 3))
             assert [row.orders for row in found.sales] == [3]
+
+
+async def test_an_unmerge_takes_a_person_apart_whatever_comes_first(analytics_database: Database) -> None:
+    one, two, three = (of("member", number) for number in (1, 2, 3))
+    story = [
+        MemberMerged(surviving_id=two, merged_id=one, merged_at=START, revision=1),
+        MemberUnmerged(surviving_id=two, merged_id=one, unmerged_at=START, revision=2),
+        MemberMerged(surviving_id=three, merged_id=one, merged_at=START, revision=3),
+        MemberMerged(surviving_id=three, merged_id=two, merged_at=START, revision=1),
+        MemberUnmerged(surviving_id=three, merged_id=two, unmerged_at=START, revision=2),
+    ]
+    joined = [
+        MemberCreated(member_id=each, source="amazon", external_id="x", created_at=START)
+        for each in (one, two, three)
+    ]
+    orders = [paid(number, member_id=of("member", 1 + number), currency="USD") for number in range(3)]
+    events = [envelope(event) for event in (*story, *joined, *orders)]
+    for seed in range(3):
+        await hear(analytics_database, shuffled(events, seed), batch=2)
+        async with analytics_database.reading() as session:
+            found = [await operations.member(session, each) for each in (one, two, three)]
+            assert [figures.person.person_id for figures in found] == [three, two, three]
+            assert [[row.orders for row in figures.sales] for figures in found] == [[2], [1], [2]]
+            assert (await operations.summary(session)).members == 2
+            assert not any((await operations.verify(session)).values())
 
 
 async def test_merges_in_a_circle_come_to_an_end(analytics_database: Database) -> None:

@@ -129,10 +129,11 @@ class EventFact(NamedTuple):
 
 
 class Alias(NamedTuple):
-    """A member id that became another's."""
+    """A member id that became another's, or nobody's again; of an id the highest revision holds."""
 
     merged_id: UUID
-    surviving_id: UUID
+    surviving_id: UUID | None
+    revision: int
     merged_at: datetime
     event_id: UUID
 

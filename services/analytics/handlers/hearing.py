@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.analytics import operations
 from services.analytics.domain import Batch
 from services.analytics.handlers.orders import order_paid, order_refunded
-from services.analytics.handlers.others import OTHERS, merged
+from services.analytics.handlers.others import OTHERS, merged, unmerged
 from services.analytics.operations import shop_days
 from shared.consumer import Handlers
 from shared.events import (
@@ -32,6 +32,7 @@ from shared.events import (
     MemberMerged,
     MemberTierDowngraded,
     MemberTierUpgraded,
+    MemberUnmerged,
     MessageDelivered,
     MessageDropped,
     MessageFailed,
@@ -58,6 +59,7 @@ handlers = Handlers()
     OrderCancelled,
     MemberCreated,
     MemberTierUpgraded,
+    MemberUnmerged,
     MemberTierDowngraded,
     MemberMerged,
     MemberErased,
@@ -108,6 +110,8 @@ def translate(events: Sequence[Envelope[Event]]) -> Batch:
                 order_refunded(batch, envelope, envelope.data, days)
             case MemberMerged():
                 merged(batch, envelope, envelope.data, days)
+            case MemberUnmerged():
+                unmerged(batch, envelope, envelope.data, days)
             case other:
                 batch.events.append(OTHERS[type(other)](envelope, other, days))
     return batch

@@ -14,7 +14,7 @@ from shared import events as said
 from shared.events import Envelope, Event
 from shared.ids import derived_id
 
-__all__ = ["OTHERS", "merged"]
+__all__ = ["OTHERS", "merged", "unmerged"]
 
 E = TypeVar("E", bound=Event)
 Translation = Callable[[Envelope[Event], Any, ShopDays], EventFact]
@@ -98,7 +98,17 @@ def merged(batch: Batch, envelope: Envelope[Event], data: said.MemberMerged, day
             detail={"merged_id": str(data.merged_id)},
         )
     )
-    batch.aliases.append(Alias(data.merged_id, data.surviving_id, data.merged_at, envelope.id))
+    batch.aliases.append(Alias(data.merged_id, data.surviving_id, data.revision, data.merged_at, envelope.id))
+
+
+def unmerged(batch: Batch, envelope: Envelope[Event], data: said.MemberUnmerged, days: ShopDays) -> None:
+    """Add the end of a merge, as a fact and as an alias of nobody."""
+    key = derived_id("unmerge", str(data.merged_id), str(data.surviving_id), data.unmerged_at.isoformat())
+    detail = {"merged_id": str(data.merged_id)}
+    batch.events.append(
+        _fact(envelope, key, data.unmerged_at, days, member_id=data.surviving_id, detail=detail)
+    )
+    batch.aliases.append(Alias(data.merged_id, None, data.revision, data.unmerged_at, envelope.id))
 
 
 @_of(said.PointsEarned)

@@ -43,18 +43,21 @@ STORE_EVENTS = (
     .returning(EVENTS.c.kind, EVENTS.c.fact_id)
 )
 STORE_ALLOCATIONS = insert_rows(ALLOCATIONS, ("order_id", "refund_id", "product_id", "amount_minor"))
-# Of two statements about the same id the later one holds, whichever arrives first.
+# Of two statements about the same id the one with the higher revision holds, whichever arrives first.
 ALIAS_MEMBERS = text(
     """
-    INSERT INTO member_aliases AS known (merged_id, surviving_id, merged_at, event_id)
-    SELECT DISTINCT ON (merged_id) merged_id, surviving_id, merged_at, event_id
-    FROM unnest(CAST(:merged_id AS uuid[]), CAST(:surviving_id AS uuid[]), CAST(:merged_at AS timestamptz[]),
-                CAST(:event_id AS uuid[])) AS new (merged_id, surviving_id, merged_at, event_id)
-    WHERE merged_id <> surviving_id
-    ORDER BY merged_id, merged_at DESC, event_id DESC
+    INSERT INTO member_aliases AS known (merged_id, surviving_id, revision, merged_at, event_id)
+    SELECT DISTINCT ON (merged_id) merged_id, surviving_id, revision, merged_at, event_id
+    FROM unnest(CAST(:merged_id AS uuid[]), CAST(:surviving_id AS uuid[]), CAST(:revision AS bigint[]),
+                CAST(:merged_at AS timestamptz[]), CAST(:event_id AS uuid[]))
+        AS new (merged_id, surviving_id, revision, merged_at, event_id)
+    WHERE merged_id IS DISTINCT FROM surviving_id
+    ORDER BY merged_id, revision DESC, merged_at DESC, event_id DESC
     ON CONFLICT (merged_id) DO UPDATE
-    SET surviving_id = excluded.surviving_id, merged_at = excluded.merged_at, event_id = excluded.event_id
-    WHERE (known.merged_at, known.event_id) < (excluded.merged_at, excluded.event_id)
+    SET surviving_id = excluded.surviving_id, revision = excluded.revision, merged_at = excluded.merged_at,
+        event_id = excluded.event_id
+    WHERE (known.revision, known.merged_at, known.event_id)
+        < (excluded.revision, excluded.merged_at, excluded.event_id)
     """
 )
 # One statement for both ways round: refunds that were waiting for these orders, and refunds among these

@@ -200,7 +200,7 @@ TOTALS = text(
     """
     SELECT
         (SELECT count(*) FROM event_facts AS f WHERE f.kind = 'member.created'
-            AND NOT EXISTS (SELECT FROM member_aliases AS a WHERE a.merged_id = f.fact_id)) AS members,
+            AND NOT EXISTS (SELECT FROM member_identities AS a WHERE a.member_id = f.fact_id)) AS members,
         (SELECT count(*) FROM refund_facts WHERE NOT matched) AS refunds_waiting
     """
 )
@@ -208,7 +208,7 @@ TIERS = text(
     """
     SELECT tier, count(*) AS members
     FROM member_tiers AS t
-    WHERE tier <> '' AND NOT EXISTS (SELECT FROM member_aliases AS a WHERE a.merged_id = t.member_id)
+    WHERE tier <> '' AND NOT EXISTS (SELECT FROM member_identities AS a WHERE a.member_id = t.member_id)
     GROUP BY tier
     ORDER BY tier
     """
