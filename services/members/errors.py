@@ -3,7 +3,12 @@
 from shared.problems import Conflict, NotFound, Refusal
 
 __all__ = [
+    "AttributeSchemaInvalid",
+    "AttributesInvalid",
+    "BirthdayChangeLimitReached",
     "CancellationConflict",
+    "GroupNotEmpty",
+    "GroupNotFound",
     "MemberAlreadyMerged",
     "MemberErased",
     "MemberNotFound",
@@ -15,6 +20,8 @@ __all__ = [
     "RefundConflict",
     "RefundExceedsOrder",
     "RefundLinesMismatch",
+    "RevisionConflict",
+    "TooManyGroups",
     "TooManyIds",
     "TooManyItems",
     "TooManyTags",
@@ -56,6 +63,36 @@ class TooManyItems(Refusal):
 
 class TooManyTags(Refusal):
     """The member would have more tags than one profile holds."""
+
+
+class TooManyGroups(Refusal):
+    """The member would be in more groups than one profile holds."""
+
+
+class GroupNotEmpty(Conflict):
+    """The group still has members."""
+
+
+class GroupNotFound(NotFound):
+    """There is no such group."""
+
+
+class RevisionConflict(Refusal):
+    """The member has changed since that revision; read it again."""
+
+    status = 412
+
+
+class BirthdayChangeLimitReached(Refusal):
+    """The member has changed its birthday as often as it may within a year."""
+
+
+class AttributesInvalid(Refusal):
+    """The attributes are not what the program's schema asks for."""
+
+
+class AttributeSchemaInvalid(Refusal):
+    """This is not a JSON Schema (2020-12) that attributes can be judged by."""
 
 
 class MemberNotFound(NotFound):

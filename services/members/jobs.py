@@ -31,6 +31,13 @@ async def drop_expired_tags(database: Database) -> int:
         return await operations.drop_expired_tags(session, limit=settings().job_batch_rows)
 
 
+@jobs.every(60.0)
+async def celebrate_birthdays(database: Database) -> int:
+    """Say whose birthday has begun where they live."""
+    async with database.transaction() as session:
+        return await operations.celebrate_birthdays(session, limit=settings().job_batch_rows)
+
+
 @jobs.every(5.0)
 async def fold_tallies(database: Database) -> int:
     """Keep the summary cheap: one row per figure instead of one per batch and figure."""

@@ -2,8 +2,10 @@
 
 from functools import lru_cache
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from services.members.domain import LeapDay
+from shared.clock import zone
 from shared.settings import ServiceSettings
 
 __all__ = ["MembersSettings", "settings"]
@@ -41,6 +43,51 @@ class MembersSettings(ServiceSettings):
         le=200,
         description="Tags per member at most; the profile snapshot that carries them holds no more.",
     )
+    groups_per_member: int = Field(
+        50,
+        ge=1,
+        le=200,
+        description="Groups per member at most; the profile snapshot holds no more than 200.",
+    )
+    program_time_zone: str = Field(
+        "UTC",
+        description="IANA zone that the program's days are counted in, and those of whose zone is unknown.",
+    )
+    leap_day_birthday: LeapDay = Field(
+        "02-28", description="Month and day on which who was born on 29 February celebrates in other years."
+    )
+    birthday_changes_per_year: int = Field(
+        1,
+        ge=0,
+        le=366,
+        description="How often within 365 days a member may say another birthday than before: a mistake can "
+        "be mended, and moving the date for a second gift cannot become a habit.",
+    )
+    birthday_late_days: int = Field(
+        7,
+        ge=0,
+        le=300,
+        description="Days after the day itself for which a birthday is still said after an outage.",
+    )
+    attribute_schema_bytes: int = Field(
+        65_536,
+        ge=2,
+        le=1_048_576,
+        description="Size of the attribute schema; it is compiled for every batch.",
+    )
+    attributes_bytes: int = Field(
+        16_384,
+        ge=2,
+        le=65_536,
+        description="Size of one member's own attributes as JSON: every profile snapshot carries them.",
+    )
+    attribute_check_members: int = Field(
+        100_000,
+        ge=1,
+        le=10_000_000,
+        description="Members whose attributes a new schema is tried on before the answer; a hundred thousand "
+        "take some seconds.",
+    )
     rejudge_batch_members: int = Field(
         1000,
         ge=1,
@@ -50,6 +97,12 @@ class MembersSettings(ServiceSettings):
     job_batch_rows: int = Field(
         1000, ge=1, le=10_000, description="Rows that a job works off in one transaction, to keep it short."
     )
+
+    @field_validator("program_time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        zone(name)
+        return name
 
 
 @lru_cache

@@ -6,7 +6,7 @@ from uuid import UUID
 from services.members import operations
 from services.members.domain import Level, Statement
 from services.members.jobs import jobs
-from services.members.operations import ConsentRecorded
+from services.members.operations import ConsentRecorded, ProfileChange
 from shared.ids import new_id
 from shared.problems import Refusal
 from tests.members.shop import Shop, order
@@ -68,7 +68,8 @@ async def test_a_profile_is_changed_and_a_value_taken_away(shop: Shop) -> None:
     await shop.take(order(1, customer={"locale": "en", "country": "US"}))
     member_id = await shop.member_id()
     async with shop.database.transaction() as session:
-        await operations.change_profile(session, [(member_id, {"locale": None, "display_name": "Kim"}, NOW)])
+        change = ProfileChange(member_id, {"locale": None, "display_name": "Kim"}, NOW)
+        await operations.change_profiles(session, [change], actor="kim")
     await shop.take(order(2, customer={"locale": "fr"}))
     member = await shop.member()
     assert (member["locale"], member["country"], member["display_name"]) == (None, "US", "Kim")

@@ -75,7 +75,7 @@ async def test_each_source_has_an_expiry_of_its_own(shop: Shop) -> None:
     await change(shop, gives(member_id, "flash", "vip", seconds=0.0), gives(member_id, "kim", "vip"))
     assert [(tag["tag"], tag["source"]) for tag in (await shop.member())["tags"]] == [("vip", "kim")]
     assert await drop_expired(shop) == 1
-    assert await told(shop) == [("tagged", ["vip"], "flash")]
+    assert await told(shop) == [("tagged", ["vip"], "kim")]
     assert (await newest_profile(shop))["tags"] == ["vip"]
 
 

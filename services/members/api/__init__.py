@@ -1,10 +1,12 @@
 """The routes of members."""
 
 from services.members.api.erasures import router as erasures_router
+from services.members.api.groups import router as groups_router
 from services.members.api.merges import router as merges_router
 from services.members.api.orders import hot_router, orders_desk
 from services.members.api.orders import router as orders_router
 from services.members.api.people import router as people_router
+from services.members.api.profile import router as profile_router
 from services.members.api.program import router as program_router
 from services.members.api.tags import router as tags_router
 
@@ -17,6 +19,8 @@ routers = [
     orders_router,
     erasures_router,
     tags_router,
+    profile_router,
+    groups_router,
     people_router,
     program_router,
 ]

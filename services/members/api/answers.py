@@ -1,17 +1,22 @@
 """How operations' results become answers."""
 
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from fastapi import Response
 
+from services.members.schemas import MemberOut
+from services.members.settings import settings
 from shared.problems import InvalidItem, Refusal
 
 __all__ = ["answer", "encode", "merged", "status_of"]
 
 R = TypeVar("R")
+
+ENTITY_TAG = re.compile(r'"[0-9]{1,18}"', re.ASCII)
 
 _encoder = msgspec.json.Encoder()
 
@@ -54,6 +59,25 @@ def status_of(body: dict[str, Any]) -> int:
 def encode(body: Any) -> bytes:
     """The JSON of an answer."""
     return _encoder.encode(body)
+
+
+def member_out(row: Mapping[str, Any]) -> MemberOut:
+    """A member as the API shows it."""
+    return MemberOut.model_validate({**row, "spend_currency": settings().program_currency})
+
+
+def etag(revision: int) -> str:
+    """The entity tag of a member at a revision (RFC 9110, section 8.8.3)."""
+    return f'"{revision}"'
+
+
+def revisions_of(if_match: str | None) -> frozenset[int] | None:
+    """The revisions that an If-Match header allows, None for any; a tag that is none of ours allows none."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tags = (tag.strip() for tag in if_match.split(","))
+    # Eighteen digits are more than any revision has, and fewer than a bigint holds.
+    return frozenset(int(tag[1:-1]) for tag in tags if ENTITY_TAG.fullmatch(tag))
 
 
 def _json(body: Any, status: int) -> Response:

@@ -1,6 +1,5 @@
 """Members: who they are and what they agreed to."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.members import operations
-from services.members.api.answers import answer, merged
+from services.members.api.answers import answer, etag, member_out, merged
 from services.members.domain import Statement
 from services.members.errors import MemberErased, MemberNotFound
 from services.members.operations import ConsentRecorded
@@ -17,11 +16,9 @@ from services.members.schemas import (
     ConsentIn,
     ConsentResult,
     MemberOut,
-    ProfilePatch,
     batch_body,
     read_batch,
 )
-from services.members.settings import settings
 from shared.auth import Caller, require
 from shared.clock import utc_now
 from shared.edge import DryRun, Transaction, TransactionalRoute
@@ -31,7 +28,6 @@ from shared.problems import (
     InvalidRequest,
     MalformedJson,
     PayloadTooLarge,
-    Refusal,
     UnsupportedMediaType,
     error_members,
     problem_responses,
@@ -66,30 +62,20 @@ async def read_members(
         raise InvalidRequest(**error_members([error], place="query"))
     if source is not None and external_id is not None:
         found = await operations.find_member(session, source, external_id)
-        return Page(items=[_member_out(row) for row in found])
+        return Page(items=[member_out(row) for row in found])
     after = None if cursor is None else decode_cursor(cursor, MemberPosition).member_id
     rows = await operations.read_members(session, after=after, limit=limit + 1)
     page, next_cursor = cut(rows, limit, lambda row: MemberPosition(row["member_id"]))
-    return Page(items=[_member_out(row) for row in page], next_cursor=next_cursor)
+    return Page(items=[member_out(row) for row in page], next_cursor=next_cursor)
 
 
 # Only what looks like an id is one: `/members/tags` and the like are addresses of their own.
 @router.get("/members/{member_id:uuid}", tags=["members"], responses=problem_responses(MemberNotFound))
-async def read_member(member_id: UUID, session: Transaction, caller: Reader) -> MemberOut:
-    """Read one member with everything that is known."""
-    return _member_out(await operations.read_member(session, member_id))
-
-
-@router.patch(
-    "/members/{member_id:uuid}", tags=["members"], responses=problem_responses(MemberErased, MemberNotFound)
-)
-async def change_profile(
-    member_id: UUID, patch: ProfilePatch, session: Transaction, caller: Writer, dry_run: DryRun = False
-) -> MemberOut:
-    """Change what is known about a member; null takes a value away."""
-    attributes = patch.model_dump(exclude_unset=True)
-    _raise_refusals(await operations.change_profile(session, [(member_id, attributes, utc_now())]))
-    return _member_out(await operations.read_member(session, member_id))
+async def read_member(member_id: UUID, session: Transaction, caller: Reader, response: Response) -> MemberOut:
+    """Read one member with everything that is known. `ETag` is the revision, for `If-Match` of a change."""
+    row = await operations.read_member(session, member_id)
+    response.headers["ETag"] = etag(row["revision"])
+    return member_out(row)
 
 
 @router.post(
@@ -141,13 +127,3 @@ def _consent_recorded(recorded: ConsentRecorded) -> dict[str, Any]:
         "purpose": statement.purpose,
         "granted": recorded.granted,
     }
-
-
-def _raise_refusals(results: list[Refusal | None]) -> None:
-    for result in results:
-        if result is not None:
-            raise result
-
-
-def _member_out(row: Mapping[str, Any]) -> MemberOut:
-    return MemberOut.model_validate({**row, "spend_currency": settings().program_currency})

@@ -1,5 +1,6 @@
 """The rules of members: pure, without a database and without a clock."""
 
+from services.members.domain.birthdays import Celebrated, LeapDay, celebration_day, next_celebration
 from services.members.domain.consents import ConsentState, Statement, Subject, consents_of, heard
 from services.members.domain.erasure import Erasure, OldName, fingerprint, owner_of_late_order, said_aloud
 from services.members.domain.orders import (
@@ -17,6 +18,7 @@ from services.members.domain.orders import (
     total_of,
     verdict,
 )
+from services.members.domain.patches import merge_patch
 from services.members.domain.people import ATTRIBUTES, Member, state_attributes
 from services.members.domain.persons import Link, person_of, persons
 from services.members.domain.tags import HeldTags, TagChange
@@ -25,6 +27,7 @@ from services.members.domain.tiers import Ladder, Level, Move, judge, restore_ti
 __all__ = [
     "ATTRIBUTES",
     "Cancellation",
+    "Celebrated",
     "ConsentState",
     "ContactPoint",
     "Erasure",
@@ -32,6 +35,7 @@ __all__ = [
     "IncomingOrder",
     "KnownOrder",
     "Ladder",
+    "LeapDay",
     "Level",
     "Line",
     "Link",
@@ -45,10 +49,13 @@ __all__ = [
     "Subject",
     "TagChange",
     "Verdict",
+    "celebration_day",
     "consents_of",
     "fingerprint",
     "heard",
     "judge",
+    "merge_patch",
+    "next_celebration",
     "owner_of_late_order",
     "person_of",
     "persons",

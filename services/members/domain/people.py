@@ -18,9 +18,10 @@ class Member:
     """A member under the lock of the transaction, with what the batch in hand makes of it.
 
     `is_new` says that its row is still to be written, `is_changed` that the row differs from what was read,
-    `has_new_profile` that the profile snapshot must be said again. `link` is there if the member is an alias,
-    `merged` are the aliases of this one, however long their chains; figures of the row are those of what came
-    under its own id, figures of the person are the sums.
+    `has_new_profile` that the profile snapshot must be said again, the other two that the next birthday must
+    be planned anew. `link` is there if the member is an alias, `merged` are the aliases of this one, however
+    long their chains; figures of the row are those of what came under its own id, figures of the person are
+    the sums.
     """
 
     id: UUID
@@ -42,6 +43,8 @@ class Member:
     is_new: bool = False
     is_changed: bool = False
     has_new_profile: bool = False
+    has_new_birthday: bool = False
+    has_new_zone: bool = False
     link: Link | None = None
     merged: list["Member"] = field(default_factory=list)
 
@@ -72,6 +75,11 @@ class Member:
             return {name: getattr(self, name) for name in ATTRIBUTES}
         return {name: getattr(self._last_to_say(name), name) for name in ATTRIBUTES}
 
+    @property
+    def celebrant(self) -> "Member":
+        """The id under which the birthday that holds for the person was said."""
+        return self._last_to_say("birthday") if self.merged else self
+
     def _last_to_say(self, name: str) -> "Member":
         everybody = [self, *self.merged]
         return max(everybody, key=lambda member: _instant(member.attributes_stated_at.get(name, "")))
@@ -93,6 +101,8 @@ def state_attributes(member: Member, attributes: Mapping[str, Any], stated_at: d
         if present != value:
             setattr(member, name, value)
             member.has_new_profile = True
+            member.has_new_birthday |= name == "birthday"
+            member.has_new_zone |= name == "time_zone"
 
 
 def _instant(stamp: str) -> float:

@@ -42,7 +42,7 @@ class HeldTags:
     removed: set[tuple[str, str]] = field(default_factory=set)
     added: dict[tuple[str, str], TagChange] = field(default_factory=dict)
     lost: dict[str, str] = field(default_factory=dict)
-    gained: dict[str, TagChange] = field(default_factory=dict)
+    gained: set[str] = field(default_factory=set)
 
     def holds(self, tag: str, source: str, expires_at: datetime | None, *, is_live: bool) -> None:
         """Take in a stored row."""
@@ -63,6 +63,10 @@ class HeldTags:
     def _copy(self) -> "HeldTags":
         return HeldTags({tag: dict(sources) for tag, sources in self.rows.items()})
 
+    def givers(self, tag: str) -> list[str]:
+        """The sources that hold a tag since this batch."""
+        return [source for source in self.rows[tag] if (tag, source) in self.added]
+
     def apply(self, change: TagChange) -> bool:
         """Take, then give; return whether anything is different from before."""
         taken = [self._take(tag, change) for tag in change.remove]
@@ -80,7 +84,9 @@ class HeldTags:
         if not (over or mine) or sources:
             return bool(mine)
         del self.rows[tag]
-        if self.gained.pop(tag, None) is None:
+        if tag in self.gained:
+            self.gained.remove(tag)
+        else:
             self.lost[tag] = change.actor
         return True
 
@@ -89,7 +95,7 @@ class HeldTags:
         sources = self.rows.setdefault(tag, {})
         before = sources.get(change.source)
         if not any(each.is_live for each in sources.values()) and self.lost.pop(tag, None) is None:
-            self.gained[tag] = change
+            self.gained.add(tag)
         sources[change.source] = _Holding(None, True)
         self.removed.discard((tag, change.source))
         self.added[tag, change.source] = change

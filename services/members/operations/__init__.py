@@ -2,11 +2,26 @@
 their order, and leaves the commit to the edge.
 """
 
+from services.members.operations.attributes import (
+    AttributeSchema,
+    SchemaReplaced,
+    read_attribute_schema,
+    replace_attribute_schema,
+)
+from services.members.operations.birthdays import celebrate_birthdays
 from services.members.operations.consents import ConsentRecorded, record_consents
 from services.members.operations.erasure import Erased, erase_members
+from services.members.operations.groups import (
+    MembershipChange,
+    change_memberships,
+    delete_group,
+    read_group_members,
+    read_groups,
+    save_group,
+)
 from services.members.operations.intake import OrderTaken, take_orders
 from services.members.operations.merges import Merge, Merged, merge_members, unmerge_members
-from services.members.operations.profile import change_profile
+from services.members.operations.profile import ProfileChange, ProfileChanged, change_profiles
 from services.members.operations.reading import (
     find_member,
     read_member,
@@ -28,23 +43,34 @@ from services.members.operations.tags import change_tags, drop_expired_tags
 from services.members.operations.tiers import count_members_to_judge, rejudge_members, replace_tiers
 
 __all__ = [
+    "AttributeSchema",
     "CancellationTaken",
     "ConsentRecorded",
     "Erased",
+    "MembershipChange",
     "Merge",
     "Merged",
     "OrderTaken",
+    "ProfileChange",
+    "ProfileChanged",
     "RefundTaken",
+    "SchemaReplaced",
     "Summary",
     "apply_parked",
-    "change_profile",
+    "celebrate_birthdays",
+    "change_memberships",
+    "change_profiles",
     "change_tags",
     "count_members_to_judge",
+    "delete_group",
     "drop_expired_tags",
     "erase_members",
     "find_member",
     "fold_tallies",
     "merge_members",
+    "read_attribute_schema",
+    "read_group_members",
+    "read_groups",
     "read_member",
     "read_members",
     "read_order",
@@ -53,7 +79,9 @@ __all__ = [
     "read_tiers",
     "record_consents",
     "rejudge_members",
+    "replace_attribute_schema",
     "replace_tiers",
+    "save_group",
     "summarise",
     "take_cancellations",
     "take_orders",

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import KnownOrder, Ladder, Member, Move, judge, restore_tier, state_of
 from services.members.errors import MemberErased, MemberNotFound
+from services.members.operations.birthday_schedules import reschedule
 from services.members.operations.snapshots import profiles
 from services.members.repository import people, program
 from shared.events import (
@@ -28,8 +29,9 @@ NO_TIER = "none"
 class Changes:
     """The members a batch has locked, and the events and figures that follow from what it does to them."""
 
-    def __init__(self, session: AsyncSession, ladder: Ladder, currency: str) -> None:
+    def __init__(self, session: AsyncSession, ladder: Ladder, currency: str, actor: str) -> None:
         self.session = session
+        self.actor = actor
         self.ladder = ladder
         self.currency = currency
         self.members: dict[UUID, Member] = {}
@@ -37,9 +39,9 @@ class Changes:
         self.figures: Counter[str] = Counter()
 
     @classmethod
-    async def begin(cls, session: AsyncSession, currency: str) -> "Changes":
-        """Begin a batch; `currency` is the one that spend is counted in."""
-        return cls(session, await program.ladder(session), currency)
+    async def begin(cls, session: AsyncSession, currency: str, *, actor: str = "members") -> "Changes":
+        """Begin a batch; `currency` is the one that spend is counted in, `actor` who is on record for it."""
+        return cls(session, await program.ladder(session), currency, actor)
 
     async def lock(self, member_ids: Collection[UUID]) -> None:
         """Lock members that are not locked yet, and with them everybody who is the same person.
@@ -133,6 +135,11 @@ class Changes:
         await people.update_members(
             self.session,
             [m for m in touched if not m.is_new and (m.is_changed or m.has_new_profile)],
+        )
+        await reschedule(
+            self.session,
+            [m for m in touched if m.has_new_birthday or (m.has_new_zone and m.birthday is not None)],
+            self.actor,
         )
         await program.add_tallies(self.session, self.figures)
         self.events += await profiles(self.session, told)

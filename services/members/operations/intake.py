@@ -14,6 +14,7 @@ from services.members.domain import (
     ContactPoint,
     IncomingOrder,
     KnownOrder,
+    Member,
     OrderKey,
     Statement,
     Verdict,
@@ -22,6 +23,7 @@ from services.members.domain import (
     verdict,
 )
 from services.members.errors import OrderConflict, OrderTotalMismatch
+from services.members.operations.birthday_schedules import BirthdayAllowance
 from services.members.operations.changes import Changes
 from services.members.operations.consents import hear_statements
 from services.members.operations.erasure import fingerprint_of, members_of_late_orders
@@ -53,7 +55,7 @@ async def take_orders(
     session: AsyncSession, orders: Sequence[IncomingOrder], *, actor: str
 ) -> list[OrderTaken | Refusal]:
     """Take in orders; `actor` is who hands them in. One result per order, in their order."""
-    changes = await Changes.begin(session, settings().program_currency)
+    changes = await Changes.begin(session, settings().program_currency, actor=actor)
     batch = _Batch(changes, orders, actor)
     await batch.find_members()
     batch.decide(await repository.orders_by_key(session, batch.keys_to_read()))
@@ -233,13 +235,14 @@ class _Batch:
         # A dictionary, because most orders of a customer repeat what the one before said.
         statements: dict[tuple[object, ...], Statement] = {}
         points: dict[UUID, list[ContactPoint]] = {}
+        allowance = await self._birthday_allowance()
         for index in [*self.placing, *self.paying]:
             stated = self.orders[index]
             member_id = self.known[stated.key].member_id
             if self.changes.members[member_id].erased_at is not None:
                 continue
             if stated.attributes:
-                state_attributes(self.changes.members[member_id], stated.attributes, stated.placed_at)
+                self._state(self.changes.members[member_id], stated, allowance)
             if stated.contact_points:
                 points.setdefault(member_id, []).extend(stated.contact_points)
                 self._hear(member_id, stated, statements)
@@ -249,6 +252,25 @@ class _Batch:
         for member_id in added:
             self.changes.members[member_id].has_new_profile = True
         await hear_statements(self.changes, list(statements.values()))
+
+    async def _birthday_allowance(self) -> BirthdayAllowance:
+        """Ask only about those whose birthday an order would change, which is hardly anybody."""
+        changing = set()
+        for index in [*self.placing, *self.paying]:
+            stated = self.orders[index]
+            if "birthday" not in stated.attributes:
+                continue
+            member = self.changes.members[self.known[stated.key].member_id]
+            if not member.is_new and stated.attributes["birthday"] != member.birthday:
+                changing.add(member.id)
+        return await BirthdayAllowance.of(self.session, changing)
+
+    def _state(self, member: Member, stated: IncomingOrder, allowance: BirthdayAllowance) -> None:
+        """Take over attributes; a birthday that may not change once more is left, and the order is kept."""
+        attributes = stated.attributes
+        if "birthday" in attributes and not allowance.allows(member, attributes["birthday"]):
+            attributes = {name: value for name, value in attributes.items() if name != "birthday"}
+        state_attributes(member, attributes, stated.placed_at)
 
     def _hear(
         self, member_id: UUID, stated: IncomingOrder, statements: dict[tuple[object, ...], Statement]

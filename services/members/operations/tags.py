@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,6 +21,7 @@ __all__ = ["change_tags", "drop_expired_tags"]
 
 # Rows per tag that a profile may hold on average; five systems that all tag alike are many.
 SOURCES_PER_TAG = 5
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 async def change_tags(session: AsyncSession, commands: Sequence[TagChange]) -> list[bool | Refusal]:
@@ -71,10 +72,12 @@ async def _write(changes: Changes, held: dict[UUID, HeldTags]) -> None:
     )
     said: dict[tuple[UUID, str, datetime | None], list[str]] = defaultdict(list)
     for member_id, tags in held.items():
-        for tag, change in tags.gained.items():
-            assert change.source is not None, "somebody gives a tag"
+        for tag in tags.gained:
+            # Of several that give it at once, the one that holds it longest.
+            until = {source: expiries[member_id, tag, source] for source in tags.givers(tag)}
+            source = max(until, key=lambda giver: until[giver] or FOR_EVER)
             changes.members[member_id].has_new_profile = True
-            said[member_id, change.source, expiries[member_id, tag, change.source]].append(tag)
+            said[member_id, source, until[source]].append(tag)
     now = utc_now()
     changes.events += [
         MemberTagged(member_id=member_id, tags=sorted(tags), tag_source=source, expires_at=expires_at, at=now)

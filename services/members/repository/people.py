@@ -186,7 +186,12 @@ WHOLE = """
                   FROM consents AS c WHERE c.member_id = ANY(p.ids)), '[]') AS consents,
         coalesce((SELECT jsonb_agg(to_jsonb(t) - 'member_id' ORDER BY t.tag, t.source)
                   FROM tags AS t WHERE t.member_id = ANY(p.ids)
-                  AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())), '[]') AS tags
+                  AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())), '[]') AS tags,
+        coalesce((SELECT jsonb_agg(DISTINCT g.group_name)
+                  FROM group_memberships AS g WHERE g.member_id = ANY(p.ids)), '[]') AS groups,
+        coalesce((SELECT jsonb_object_agg(each.key, each.value ORDER BY a.member_id = m.id, a.updated_at)
+                  FROM member_attributes AS a CROSS JOIN jsonb_each(a.attributes) AS each
+                  WHERE a.member_id = ANY(p.ids)), '{}') AS attributes
     FROM members AS m CROSS JOIN LATERAL (
         SELECT array_prepend(m.id, array_agg(a.merged_id ORDER BY a.merged_id)) AS ids,
             coalesce(array_agg(a.merged_id ORDER BY a.merged_id)
@@ -194,13 +199,18 @@ WHOLE = """
         FROM aliases AS a WHERE a.person_id = m.id) AS p
 """
 
-WHOLE_COLUMNS = {
-    "attributes_stated_at": JSONB,
-    "identities": JSONB,
-    "contact_points": JSONB,
-    "consents": JSONB,
-    "tags": JSONB,
-}
+WHOLE_COLUMNS = dict.fromkeys(
+    (
+        "attributes_stated_at",
+        "identities",
+        "contact_points",
+        "consents",
+        "tags",
+        "groups",
+        "attributes",
+    ),
+    JSONB,
+)
 
 WHOLE_MEMBERS = text(
     f"""

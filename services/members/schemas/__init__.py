@@ -4,10 +4,19 @@ from services.members.schemas.batches import Batch, batch_body, read_batch
 from services.members.schemas.erasures import ErasureIn, ErasureResult
 from services.members.schemas.merges import MergeIn, MergeResult
 from services.members.schemas.orders import CancellationIn, OrderIn, RefundIn
-from services.members.schemas.people import (
-    ConsentIn,
-    MemberOut,
+from services.members.schemas.people import ConsentIn, MemberOut
+from services.members.schemas.profile import (
+    ATTRIBUTE_SCHEMA_EXAMPLE,
+    AttributeSchemaOut,
+    AttributeSchemaReplaced,
+    GroupIn,
+    GroupMemberOut,
+    GroupOut,
+    MembershipIn,
+    MembershipResult,
+    ProfileChangeIn,
     ProfilePatch,
+    ProfileResult,
 )
 from services.members.schemas.program import SummaryOut, TierIn, TiersIn, TiersOut, TiersReplaced
 from services.members.schemas.results import (
@@ -23,6 +32,9 @@ from services.members.schemas.results import (
 from services.members.schemas.tags import TagsChangeIn, TagsIn, TagsOut
 
 __all__ = [
+    "ATTRIBUTE_SCHEMA_EXAMPLE",
+    "AttributeSchemaOut",
+    "AttributeSchemaReplaced",
     "Batch",
     "BatchAnswer",
     "CancellationIn",
@@ -31,13 +43,20 @@ __all__ = [
     "ConsentResult",
     "ErasureIn",
     "ErasureResult",
+    "GroupIn",
+    "GroupMemberOut",
+    "GroupOut",
     "MemberOut",
+    "MembershipIn",
+    "MembershipResult",
     "MergeIn",
     "MergeResult",
     "OrderIn",
     "OrderOut",
     "OrderResult",
+    "ProfileChangeIn",
     "ProfilePatch",
+    "ProfileResult",
     "RefundIn",
     "RefundOut",
     "RefundResult",

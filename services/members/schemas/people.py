@@ -1,22 +1,15 @@
 """Members as they read, and what may be said about them one by one."""
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.members.schemas.vocabulary import (
-    Birthday,
-    Code,
-    CountryCode,
-    DisplayName,
-    Locale,
-    TimeZone,
-)
+from services.members.schemas.vocabulary import Code
 from shared.schemas import Instant, ShortText, StrictModel
 
-__all__ = ["ConsentIn", "MemberOut", "ProfilePatch", "TagOut"]
+__all__ = ["ConsentIn", "MemberOut", "TagOut"]
 
 
 class IdentityOut(BaseModel):
@@ -81,18 +74,8 @@ class MemberOut(BaseModel):
     contact_points: list[ContactPointOut]
     consents: list[ConsentOut]
     tags: list[TagOut]
-
-
-class ProfilePatch(StrictModel):
-    """What to change; what is left out stays, null takes the value away."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"locale": "pt-BR", "birthday": "1988-02-29"}})
-
-    display_name: DisplayName | None = None
-    locale: Locale | None = None
-    time_zone: TimeZone | None = None
-    country: CountryCode | None = None
-    birthday: Birthday | None = None
+    groups: list[str]
+    attributes: dict[str, Any] = Field(description="What the program's own schema knows of the member.")
 
 
 class ConsentIn(StrictModel):
