@@ -80,6 +80,8 @@ async def test_nothing_personal_is_left_and_the_books_are(shop: Shop) -> None:
         "contact_points": 1,
         "consents": 1,
         "consent_log": 1,
+        "birthdays": 1,
+        "birthday_changes": 1,
     }
     assert await traces(shop, *MARKERS) == []
     assert await shop.rows(books) == before
