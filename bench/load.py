@@ -5,10 +5,11 @@ A general client would use more of the two cores than the server it measures.
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-__all__ = ["Load", "drive", "request_bytes"]
+__all__ = ["Line", "Load", "drive", "request_bytes"]
 
 
 @dataclass(slots=True)
@@ -43,26 +44,39 @@ async def drive(port: int, requests: Sequence[bytes], *, connections: int) -> Lo
 
 
 async def _connection(port: int, pending: Iterator[bytes], load: Load) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
+    async with Line.open(port) as line:
         for request in pending:
             sent = time.perf_counter()
-            writer.write(request)
-            status = await _answer(reader)
+            status, _ = await line.ask(request)
             load.latencies_seconds.append(time.perf_counter() - sent)
             load.statuses[status] = load.statuses.get(status, 0) + 1
-    finally:
-        writer.close()
-        await writer.wait_closed()
 
 
-async def _answer(reader: asyncio.StreamReader) -> int:
-    """Read one answer to its end and return its status."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = 0
-    for line in head.split(b"\r\n"):
-        if line[:15].lower() == b"content-length:":
-            length = int(line[15:])
-    if length:
-        await reader.readexactly(length)
-    return int(head[9:12])
+class Line:
+    """One keep-alive connection, on which one request after the other is asked."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, port: int) -> "AsyncIterator[Line]":
+        """Yield a connection to the port."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            yield cls(reader, writer)
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Send a request and return the status and the body of its answer."""
+        self._writer.write(request)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        length = 0
+        for line in head.split(b"\r\n"):
+            if line[:15].lower() == b"content-length:":
+                length = int(line[15:])
+        body = await self._reader.readexactly(length) if length else b""
+        return int(head[9:12]), body

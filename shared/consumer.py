@@ -64,7 +64,7 @@ class Consumer:
     """Reads one service's topics and applies what it hears.
 
     `stop_ratio` of the latest `stop_window` records refused stops the consumer; `batch_records` and
-    `wait_seconds` bound a poll.
+    `wait_seconds` bound a poll; after one that was not full the consumer pauses for `linger_seconds`.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Consumer:
         group: str,
         batch_records: int,
         wait_seconds: float,
+        linger_seconds: float = 0.0,
         stop_ratio: float,
         stop_window: int,
         backoff_max_seconds: float = 5.0,
@@ -86,6 +87,7 @@ class Consumer:
         self._group = group
         self._batch_records = batch_records
         self._wait_seconds = wait_seconds
+        self._linger_seconds = linger_seconds
         self._stop_ratio = stop_ratio
         self._verdicts: deque[bool] = deque(maxlen=stop_window)
         self._backoff_max_seconds = backoff_max_seconds
@@ -108,6 +110,8 @@ class Consumer:
                         else:
                             self._caught_up()
                     backoff.reset()
+                    if 0 < len(records) < self._batch_records:
+                        await asyncio.sleep(self._linger_seconds)
                 except Exception as error:
                     if not (is_outage(error) or isinstance(error, BusUnavailable)):
                         raise

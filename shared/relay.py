@@ -28,6 +28,10 @@ __all__ = ["Relay", "measure"]
 
 log = structlog.get_logger("regulars.relay")
 
+# How soon to look again for rows that an older transaction, of any database of the server, holds back:
+# nobody tells the relay when that one ends.
+HELD_BACK_SECONDS = 0.005
+
 # One name for every service, because advisory locks are per database and each service has its own.
 LOCK_NAME = "regulars-outbox-relay"
 
@@ -43,7 +47,8 @@ OPEN_WINDOW = """
     WITH seen AS (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS window_end)
     SELECT seen.window_end::text,
            (SELECT min(id) FROM outbox
-            WHERE transaction_id >= $1::text::xid8 AND transaction_id < seen.window_end) AS first_id
+            WHERE transaction_id >= $1::text::xid8 AND transaction_id < seen.window_end) AS first_id,
+           EXISTS (SELECT FROM outbox WHERE transaction_id >= seen.window_end) AS held_back
     FROM seen
 """
 
@@ -78,17 +83,26 @@ MEASURE = text(
 class Relay:
     """Publishes one service's outbox.
 
-    `batch_records` bounds a publish; `idle_seconds` is how long it sleeps when no writer wakes it, which
-    also bounds how late it notices a horizon that another database's transaction held back.
+    `batch_records` bounds a publish. After one that was not full the relay pauses for `linger_seconds`, so
+    that a stream of small transactions is published in batches; `idle_seconds` is how long it sleeps when
+    no writer wakes it.
     """
 
     def __init__(
-        self, database: Database, bus: Bus, *, source: str, batch_records: int, idle_seconds: float = 0.25
+        self,
+        database: Database,
+        bus: Bus,
+        *,
+        source: str,
+        batch_records: int,
+        linger_seconds: float = 0.0,
+        idle_seconds: float = 0.25,
     ) -> None:
         self._database = database
         self._bus = bus
         self._source = source
         self._batch_records = batch_records
+        self._linger_seconds = linger_seconds
         self._idle_seconds = idle_seconds
         self._woken = asyncio.Event()
 
@@ -127,9 +141,9 @@ class Relay:
             alive()
             self._woken.clear()
             if horizon == window_end:
-                window_end, first_id = await _row(connection, OPEN_WINDOW, horizon)
+                window_end, first_id, held_back = await _row(connection, OPEN_WINDOW, horizon)
                 if first_id is None:
-                    await self._wait()
+                    await self._wait(HELD_BACK_SECONDS if held_back else self._idle_seconds)
                     # Nothing lies in this window, so moving on costs nothing even if it is not stored.
                     horizon = window_end
                     continue
@@ -141,6 +155,8 @@ class Relay:
             if len(rows) < self._batch_records:
                 horizon = window_end
             await connection.execute(STORE_CURSOR, horizon, window_end, after_id)
+            if len(rows) < self._batch_records:
+                await asyncio.sleep(self._linger_seconds)
 
     async def _publish(self, rows: list[asyncpg.Record], alive: Callable[[], None], backoff: Backoff) -> None:
         records = [self._record(row) for row in rows]
@@ -175,9 +191,9 @@ class Relay:
         value = row["payload"].encode() or None
         return Outgoing(topic=row["topic"], key=row["key"], value=value, headers=tuple(headers))
 
-    async def _wait(self) -> None:
+    async def _wait(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._woken.wait(), self._idle_seconds)
+            await asyncio.wait_for(self._woken.wait(), seconds)
         except TimeoutError:
             return
 

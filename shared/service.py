@@ -157,6 +157,7 @@ async def _start_loops(
         group=service.name,
         batch_records=settings.consumer_batch_records,
         wait_seconds=settings.consumer_wait_seconds,
+        linger_seconds=settings.consumer_linger_seconds,
         stop_ratio=settings.dead_letter_stop_ratio,
         stop_window=settings.dead_letter_stop_window,
         backoff_max_seconds=settings.consumer_backoff_max_seconds,
@@ -168,6 +169,7 @@ async def _start_loops(
         bus,
         source=service.name,
         batch_records=settings.outbox_batch_records,
+        linger_seconds=settings.outbox_linger_seconds,
         idle_seconds=settings.outbox_poll_seconds,
     )
 

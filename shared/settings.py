@@ -183,6 +183,13 @@ class ServiceSettings(BaseSettings):
         le=16384,
         description="Most records in one consumer transaction; larger ones hold their locks for longer.",
     )
+    consumer_linger_seconds: float = Field(
+        0.05,
+        ge=0,
+        le=5,
+        description="Pause after a batch that was not full, so that at a moderate rate events come in "
+        "batches worth a transaction; what it costs is this much delay.",
+    )
     consumer_wait_seconds: float = Field(
         0.5,
         ge=0,
@@ -206,6 +213,13 @@ class ServiceSettings(BaseSettings):
         200, ge=1, description="Latest records over which the share is taken; fewer never stop a consumer."
     )
 
+    outbox_linger_seconds: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Pause of the relay after a round that was not full; the first event after a silence "
+        "goes out at once.",
+    )
     outbox_batch_records: int = Field(
         5000,
         ge=1,

@@ -5,7 +5,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ import httpx
 from bench.empty import empty_server
 from bench.figure import Figure, figure, percentile
 from bench.ground import alone, drained, running_platform
-from bench.load import Load, drive, request_bytes
+from bench.load import Line, Load, drive, request_bytes
 from cli.platform.platform import Platform
 from shared.clock import utc_now
 from shared.ids import new_id
@@ -28,6 +28,8 @@ PACE_PER_SECOND, PACED_SECONDS = 200, 15
 WATCH_EVERY = 20
 POLL_SECONDS = 0.002
 VISIBLE_TIMEOUT_SECONDS = 20.0
+# Connections to each service; more orders than this are never under way unless something stalls.
+LINES = 64
 
 
 def order_document(number: int, customer: int, *, dice: random.Random) -> dict[str, Any]:
@@ -155,20 +157,40 @@ async def redeem_http() -> Figure:
     )
 
 
+class _Lines:
+    """Connections to one service, each lent to one request at a time."""
+
+    def __init__(self) -> None:
+        self._free: asyncio.Queue[Line] = asyncio.Queue()
+
+    def add(self, line: Line) -> None:
+        self._free.put_nowait(line)
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        line = await self._free.get()
+        try:
+            return await line.ask(request)
+        finally:
+            self._free.put_nowait(line)
+
+
 async def _watched(
-    client: httpx.AsyncClient, platform: Platform, order: dict[str, Any], watch: bool
+    members: _Lines, points: _Lines, platform: Platform, order: bytes, watch: bool
 ) -> tuple[float, float | None]:
-    """Hand in one order; return the seconds to its answer and, if watched, to the visible balance."""
+    """Hand in one order; return the seconds to its answer and, if watched, from there to its balance."""
     started = time.perf_counter()
-    answer = await client.post(f"{platform.urls['members']}/v1/orders", json=order)
-    answer.raise_for_status()
+    status, body = await members.ask(order)
     accepted_seconds = time.perf_counter() - started
+    if status != 201:
+        raise RuntimeError(f"the order was answered {status}")
     if not watch:
         return accepted_seconds, None
-    balance = f"{platform.urls['points']}/v1/members/{answer.json()['member_id']}/points"
+    path = f"/v1/members/{json.loads(body)['member_id']}/points"
+    question = request_bytes("GET", path, b"", {"Authorization": f"Bearer {platform.key}"})
 
     async def earned() -> bool:
-        return bool((await client.get(balance)).json()["lifetime"]["earned"])
+        _, answer = await points.ask(question)
+        return bool(json.loads(answer)["lifetime"]["earned"])
 
     await eventually(earned, VISIBLE_TIMEOUT_SECONDS, POLL_SECONDS)
     return accepted_seconds, time.perf_counter() - started - accepted_seconds
@@ -178,16 +200,21 @@ async def _watched(
 async def order_to_balance() -> Figure:
     """Milliseconds (p99) from an order's acceptance over HTTP to its visible balance, at 200 orders/s."""
     dice = random.Random(2000)
-    with running_platform() as platform:
-        async with _client(platform) as client:
-            tasks = []
-            started = time.perf_counter()
-            for n in range(PACE_PER_SECOND * PACED_SECONDS):
-                order = order_document(n, n, dice=dice)
-                tasks.append(asyncio.create_task(_watched(client, platform, order, n % WATCH_EVERY == 0)))
-                behind = started + (n + 1) / PACE_PER_SECOND - time.perf_counter()
-                await asyncio.sleep(max(0.0, behind))
-            results = await asyncio.gather(*tasks)
+    count = PACE_PER_SECOND * PACED_SECONDS
+    async with AsyncExitStack() as stack:
+        platform = stack.enter_context(running_platform())
+        orders = [_post("/v1/orders", order_document(n, n, dice=dice), platform) for n in range(count)]
+        members, points = _Lines(), _Lines()
+        for service, lines in (("members", members), ("points", points)):
+            for _ in range(LINES):
+                lines.add(await stack.enter_async_context(Line.open(platform.ports[service])))
+        tasks = []
+        started = time.perf_counter()
+        for n, order in enumerate(orders):
+            watch = n % WATCH_EVERY == 0
+            tasks.append(asyncio.create_task(_watched(members, points, platform, order, watch)))
+            await asyncio.sleep(max(0.0, started + (n + 1) / PACE_PER_SECOND - time.perf_counter()))
+        results = await asyncio.gather(*tasks)
     # The first seconds warm connections, statements and caches.
     settled = results[PACE_PER_SECOND * 3 :]
     accepted = [accepted_seconds for accepted_seconds, _ in settled]

@@ -13,6 +13,12 @@ class PointsSettings(ServiceSettings):
 
     service: str = "points"
     port: int = Field(8002, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
+    consumer_linger_seconds: float = Field(
+        0.005,
+        ge=0,
+        le=5,
+        description="Pause after a batch that was not full; short, because a buyer looks at the balance.",
+    )
     expiry_chunk_accounts: int = Field(
         2000,
         ge=1,
