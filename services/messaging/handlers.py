@@ -12,8 +12,10 @@ from shared.events import (
     Event,
     MemberConsentChanged,
     MemberErased,
+    MemberMerged,
     MemberProfile,
     MemberProfileErased,
+    MemberUnmerged,
 )
 
 __all__ = ["handlers"]
@@ -21,7 +23,7 @@ __all__ = ["handlers"]
 handlers = Handlers()
 
 # These change what messaging knows, and may be waited for as well.
-PROJECTED = (MemberConsentChanged, MemberErased)
+PROJECTED = (MemberConsentChanged, MemberErased, MemberMerged, MemberUnmerged)
 
 
 # Every other event matters only while a trigger or a webhook waits for it.
@@ -53,6 +55,13 @@ async def on_erased(session: AsyncSession, events: Sequence[Envelope[MemberErase
     await operations.erase_members(
         session, [(event.data.member_id, event.data.erased_at) for event in events]
     )
+    await operations.hear(session, events)
+
+
+@handlers.on(MemberMerged, MemberUnmerged)
+async def on_links(session: AsyncSession, events: Sequence[Envelope[Event]]) -> None:
+    """Keep who is who, so that one person gets one message."""
+    await operations.link_members(session, events)
     await operations.hear(session, events)
 
 

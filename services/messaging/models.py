@@ -27,6 +27,7 @@ from shared.database import new_metadata
 from shared.platform_tables import add_platform_tables
 
 __all__ = [
+    "Alias",
     "Base",
     "Consent",
     "Contact",
@@ -99,6 +100,18 @@ class Consent(Base):
     granted: Mapped[bool] = mapped_column(Boolean)
     changed_at: Mapped[datetime] = mapped_column(INSTANT)
     source: Mapped[str] = mapped_column(Text)
+
+
+class Alias(Base):
+    """That a member id is another's, or, without a survivor, is its own again; the highest revision holds."""
+
+    __tablename__ = "aliases"
+
+    merged_id: Mapped[UUID] = mapped_column(primary_key=True)
+    surviving_id: Mapped[UUID | None] = mapped_column()
+    revision: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (Index("ix_aliases_surviving_id", "surviving_id"),)
 
 
 class Suppression(Base):

@@ -3,6 +3,7 @@
 from services.messaging.operations.contacts import apply_profiles, erase_members, record_consents
 from services.messaging.operations.dispatching import claim, hold, recover, release, settle_attempts, submit
 from services.messaging.operations.listening import awaited_types, hear
+from services.messaging.operations.persons import link_members
 from services.messaging.operations.planning import plan, replan
 from services.messaging.operations.reading import (
     count_open,
@@ -47,6 +48,7 @@ __all__ = [
     "hear",
     "hold",
     "lift",
+    "link_members",
     "list_deliveries",
     "list_messages",
     "list_templates",

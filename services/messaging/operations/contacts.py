@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.messaging.operations.persons import with_aliases
 from services.messaging.operations.planning import replan
 from services.messaging.repository import contacts
 from services.messaging.repository.contacts import ConsentRow
@@ -56,7 +57,10 @@ async def apply_profiles(session: AsyncSession, events: Sequence[Envelope[Event]
         )
     if erased:
         await erase_members(session, list(erased.items()))
-    await replan(session, members={profile.member_id for profile in profiles} | erased.keys())
+    await replan(
+        session,
+        members=await with_aliases(session, {profile.member_id for profile in profiles} | erased.keys()),
+    )
 
 
 async def erase_members(session: AsyncSession, members: Sequence[tuple[UUID, datetime]]) -> None:

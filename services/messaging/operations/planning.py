@@ -11,7 +11,7 @@ from services.messaging.channels import NEEDS_ADDRESS, metrics
 from services.messaging.domain import ContactFacts, State, Verdict, gate
 from services.messaging.operations import facts
 from services.messaging.operations.outcomes import announce
-from services.messaging.repository import messages, templates
+from services.messaging.repository import aliases, messages, templates
 from services.messaging.repository.messages import Move, Planned, Standing
 from services.messaging.repository.templates import TriggerRow
 from services.messaging.settings import settings
@@ -20,6 +20,9 @@ from shared.events import Envelope, Event
 from shared.ids import derived_id
 
 __all__ = ["message_id_of", "plan", "replan"]
+
+Wanted = dict[UUID, tuple[TriggerRow, UUID, Envelope[Event], str]]
+"""What is to be planned, by the id of the message: trigger, member, event, occurrence."""
 
 PRIORITIES = {"service": 0, "marketing": 1}
 
@@ -46,7 +49,7 @@ def _matches(trigger: TriggerRow, event: Envelope[Event]) -> bool:
 async def plan(session: AsyncSession, events: Sequence[Envelope[Event]]) -> int:
     """Plan the messages that events trigger and judge each; return how many are new."""
     triggers = await templates.triggers_of(session, {event.type for event in events})
-    wanted: dict[UUID, tuple[TriggerRow, UUID, Envelope[Event], str]] = {}
+    wanted: Wanted = {}
     for event in events:
         for trigger in triggers:
             if _matches(trigger, event):
@@ -54,6 +57,7 @@ async def plan(session: AsyncSession, events: Sequence[Envelope[Event]]) -> int:
                 for member_id in facts.recipients(event.data):
                     identity = message_id_of(trigger.name, member_id, occurrence)
                     wanted.setdefault(identity, (trigger, member_id, event, occurrence))
+    wanted = await _one_per_person(session, wanted)
     if not wanted:
         return 0
     judged = await messages.facts_of(
@@ -70,6 +74,27 @@ async def plan(session: AsyncSession, events: Sequence[Envelope[Event]]) -> int:
     new = await messages.insert_planned(session, planned)
     await _announce_planned(session, [row for row in planned if row.id in new])
     return len(new)
+
+
+async def _one_per_person(session: AsyncSession, wanted: Wanted) -> Wanted:
+    """Leave out what the same person gets, or got, for the same occasion under another id."""
+    persons = await aliases.ids_of_persons(session, {member_id for _, member_id, _, _ in wanted.values()})
+    if not persons:
+        return wanted
+    twins = {
+        identity: [
+            message_id_of(trigger.name, other, occurrence)
+            for other in persons.get(member_id, ())
+            if other != member_id
+        ]
+        for identity, (trigger, member_id, _, occurrence) in wanted.items()
+    }
+    taken = await messages.known_ids(session, [twin for each in twins.values() for twin in each])
+    kept: Wanted = {}
+    for identity, planned in wanted.items():
+        if not any(twin in taken or twin in kept for twin in twins[identity]):
+            kept[identity] = planned
+    return kept
 
 
 def _planned(

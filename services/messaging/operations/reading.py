@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.messaging.errors import MessageNotFound
+from services.messaging.operations.persons import with_aliases
 from services.messaging.repository import contacts, ledger, webhooks
 
 __all__ = ["count_open", "count_open_deliveries", "find_message", "list_messages", "summarise"]
@@ -31,8 +32,9 @@ async def list_messages(
     before: tuple[datetime, UUID] | None,
     limit: int,
 ) -> Sequence[Any]:
-    """Rows of the ledger, the newest first."""
-    return await ledger.list_messages(session, member_id=member_id, state=state, before=before, limit=limit)
+    """Rows of the ledger, the newest first; of a member, those of all ids of the person."""
+    members = None if member_id is None else sorted(await with_aliases(session, [member_id]))
+    return await ledger.list_messages(session, members=members, state=state, before=before, limit=limit)
 
 
 async def find_message(session: AsyncSession, message_id: UUID) -> Any:

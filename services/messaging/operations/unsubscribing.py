@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.messaging.operations.persons import with_aliases
 from services.messaging.repository import contacts
 from services.messaging.repository.contacts import ConsentRow
 from services.messaging.settings import settings
@@ -47,21 +48,26 @@ def read_token(token: str) -> Unsubscription:
 
 
 async def unsubscribe(session: AsyncSession, said: Unsubscription) -> bool:
-    """Withdraw a consent here and now, and say so; return whether that changed anything."""
+    """Withdraw a consent here and now, and say so; return whether that changed anything.
+
+    A person of several ids says no for all of them: the mail may have gone to any of its addresses.
+    """
     now = utc_now()
-    row = ConsentRow(said.member_id, said.channel, said.purpose, False, now, ONE_CLICK)
-    if not await contacts.withdraw(session, row):
-        return False
+    members = sorted(await with_aliases(session, [said.member_id]))
+    withdrawn = [
+        member_id
+        for member_id in members
+        if await contacts.withdraw(
+            session, ConsentRow(member_id, said.channel, said.purpose, False, now, ONE_CLICK)
+        )
+    ]
     await emit(
         session,
         [
             ConsentWithdrawn(
-                member_id=said.member_id,
-                channel=said.channel,
-                purpose=said.purpose,
-                at=now,
-                source=ONE_CLICK,
+                member_id=member_id, channel=said.channel, purpose=said.purpose, at=now, source=ONE_CLICK
             )
+            for member_id in withdrawn
         ],
     )
-    return True
+    return bool(withdrawn)

@@ -47,7 +47,7 @@ FIND_MESSAGE = text(f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE id = :id")  #
 LIST_MESSAGES = text(
     f"""
     SELECT {MESSAGE_COLUMNS} FROM messages
-    WHERE (CAST(:member_id AS uuid) IS NULL OR member_id = :member_id)
+    WHERE (CAST(:members AS uuid[]) IS NULL OR member_id = ANY(CAST(:members AS uuid[])))
       AND (CAST(:state AS text) IS NULL OR state = :state)
       AND (CAST(:before_at AS timestamptz) IS NULL
            OR (planned_at, id) < (:before_at, CAST(:before_id AS uuid)))
@@ -64,7 +64,7 @@ async def find_message(session: AsyncSession, message_id: UUID) -> Any | None:
 async def list_messages(
     session: AsyncSession,
     *,
-    member_id: UUID | None,
+    members: Sequence[UUID] | None,
     state: str | None,
     before: tuple[datetime, UUID] | None,
     limit: int,
@@ -73,7 +73,7 @@ async def list_messages(
     result = await session.execute(
         LIST_MESSAGES,
         {
-            "member_id": member_id,
+            "members": members,
             "state": state,
             "before_at": before[0] if before else None,
             "before_id": before[1] if before else None,

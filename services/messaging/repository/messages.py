@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.messaging.domain import ContactFacts
+from services.messaging.repository.aliases import PERSON
 from services.messaging.repository.contacts import ADDRESS_HASH
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "mark_submitted",
     "move",
     "renew_leases",
+    "take_doubles",
     "take_held",
     "take_held_of",
 ]
@@ -98,21 +100,23 @@ STANDING_COLUMNS = (
     " m.reason"
 )
 
-# What the gate asks about a member, a channel and a purpose, for any relation `w` with those columns.
+# What the gate asks about a member, a channel and a purpose, for any relation `w` with those columns. The
+# answer is the person's: an alias has the addresses and consents of whom it was merged into.
 CONTACT_COLUMNS = """
     c.member_id IS NOT NULL AS known, c.erased_at IS NOT NULL AS erased, p.address, s.reason AS suppression,
     k.granted AS consent
 """
 CONTACT_JOINS = f"""
-    LEFT JOIN contacts c ON c.member_id = w.member_id
+    CROSS JOIN LATERAL {PERSON.format(start="w.member_id")} AS person
+    LEFT JOIN contacts c ON c.member_id = person.person_id
     LEFT JOIN LATERAL (
         SELECT address FROM contact_points p
-        WHERE p.member_id = w.member_id AND p.channel = w.channel
+        WHERE p.member_id = person.person_id AND p.channel = w.channel
         ORDER BY p.verified DESC, p.position LIMIT 1) p ON true
     LEFT JOIN suppressions s ON s.channel = w.channel
         AND s.address_hash = {ADDRESS_HASH.format(address="p.address")}
         AND (s.expires_at IS NULL OR s.expires_at > clock_timestamp())
-    LEFT JOIN consents k ON k.member_id = w.member_id AND k.channel = w.channel AND k.purpose = w.purpose
+    LEFT JOIN consents k ON k.member_id = person.person_id AND k.channel = w.channel AND k.purpose = w.purpose
 """  # noqa: S608 - constants only
 
 FACTS_OF = text(
@@ -177,6 +181,23 @@ TAKE_HELD_OF = text(
     JOIN LATERAL (SELECT m.member_id, m.channel, m.purpose) AS w ON true
     {CONTACT_JOINS}
     ORDER BY m.id
+    """  # noqa: S608 - constants only
+)
+
+# Of what several ids of one person would get for one occasion, what is on its way or was sent stays, else the
+# one that was planned first; the rest of what is not begun is too much.
+TAKE_DOUBLES = text(
+    f"""
+    SELECT {STANDING_COLUMNS} FROM messages m
+    WHERE m.member_id = ANY(CAST(:members AS uuid[])) AND m.state IN ('queued', 'held') AND EXISTS (
+        SELECT FROM messages o
+        CROSS JOIN LATERAL {PERSON.format(start="o.member_id")} AS theirs
+        CROSS JOIN LATERAL {PERSON.format(start="m.member_id")} AS ours
+        WHERE o.member_id = ANY(CAST(:members AS uuid[])) AND o.member_id <> m.member_id
+          AND (o.trigger, o.occurrence) = (m.trigger, m.occurrence) AND theirs.person_id = ours.person_id
+          AND o.state NOT IN ('dropped', 'failed')
+          AND (o.state NOT IN ('queued', 'held') OR (o.planned_at, o.id) < (m.planned_at, m.id)))
+    ORDER BY m.id FOR UPDATE OF m
     """  # noqa: S608 - constants only
 )
 
@@ -348,6 +369,13 @@ async def take_held_of(
     """Lock the held messages of some members."""
     rows = await session.execute(TAKE_HELD_OF, {"members": list(members)})
     return [(_standing(row), contact_facts(row, needs_address=True), row.overdue) for row in rows]
+
+
+async def take_doubles(session: AsyncSession, members: set[UUID]) -> list[Standing]:
+    """Lock what some members would get although the same person gets it under another of its ids."""
+    if not members:
+        return []
+    return [_standing(row) for row in await session.execute(TAKE_DOUBLES, {"members": list(members)})]
 
 
 async def claim_due(
