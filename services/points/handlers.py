@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points import operations
-from services.points.operations import Earn, Refund, TierRow
+from services.points.operations import BirthdayRow, Earn, Refund, TierRow
 from shared.consumer import Handlers
 from shared.events import (
     Envelope,
+    MemberBirthday,
     MemberCreated,
     MemberTierDowngraded,
     MemberTierUpgraded,
@@ -45,6 +46,8 @@ async def on_order_refunded(session: AsyncSession, events: Sequence[Envelope[Ord
             refund.complete,
             envelope.source,
             refund.refunded_at,
+            refund.shipping_minor,
+            operations.refunded_lines(refund.lines) if refund.lines else None,
         )
         for envelope in events
         for refund in (envelope.data,)
@@ -70,6 +73,15 @@ async def on_tier_changed(
         for change in (envelope.data for envelope in events)
     ]
     await operations.record_tiers(session, changes)
+
+
+@handlers.on(MemberBirthday)
+async def on_birthday(session: AsyncSession, events: Sequence[Envelope[MemberBirthday]]) -> None:
+    """Remember when the birthday of a member is, for rules that ask."""
+    birthdays = (envelope.data for envelope in events)
+    await operations.record_birthdays(
+        session, [BirthdayRow(day.member_id, day.starts_at, day.ends_at) for day in birthdays]
+    )
 
 
 def _raise_first(results: Sequence[object]) -> None:

@@ -141,6 +141,22 @@ class Books:
         async with self.database.transaction() as session:
             return list(await operations.refund(session, commands))
 
+    async def rule_set(self, **terms: Any) -> int:
+        """Put a rule set into force for every order since 2020, one point per unit unless it says else."""
+        async with self.database.transaction() as session:
+            draft = await operations.draft_rule_set(
+                session, {"base": {"points": 1}} | terms, name=None, actor="test"
+            )
+            await operations.activate_rule_set(session, draft.version, None, actor="test")
+            await session.execute(
+                text(
+                    "UPDATE earning_rules SET effective_at = TIMESTAMPTZ '2020-01-01 00:00:00Z'"
+                    " + make_interval(secs => version) WHERE version = :version"
+                ),
+                {"version": draft.version},
+            )
+            return draft.version
+
     async def redeem(self, *pairs: tuple[UUID, UUID]) -> list[object]:
         commands = [operations.Redeem(member, reward, None, "test") for member, reward in pairs]
         async with self.database.transaction() as session:

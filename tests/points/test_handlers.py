@@ -204,5 +204,6 @@ def test_what_is_heard() -> None:
         "member.created",
         "member.tier_upgraded",
         "member.tier_downgraded",
+        "member.birthday",
     }
     assert isinstance(envelope(paid(uuid4(), 1)), Envelope)

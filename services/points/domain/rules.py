@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from services.points.domain.accounts import MAX_ENTRY_POINTS, PointsOutOfRange
 from services.points.domain.expiry import expiry_of
-from services.points.domain.rule_sets import RuleSet
+from services.points.domain.rule_sets import RuleSet, WhenSpent
 from shared.money import exponent
 
 
@@ -44,6 +44,11 @@ class EarningRule:
         if self.lot_lifetime_days is None:
             return None
         return paid_at + timedelta(days=self.lot_lifetime_days)
+
+    @property
+    def debt_policy(self) -> WhenSpent:
+        """What becomes of points to be taken back that the member no longer has."""
+        return "debt" if self.rule_set is None else self.rule_set.when_spent
 
     def maturity_of(self, paid_at: datetime) -> datetime | None:
         """Return when points earned at `paid_at` can be spent; None if at once."""

@@ -1,5 +1,6 @@
 """Verbs of the ledger: each takes a session and a batch, and answers each command in order. None commits."""
 
+from services.points.operations.birthdays import record_birthdays
 from services.points.operations.catalogue import (
     add_rewards,
     change_reward,
@@ -7,10 +8,11 @@ from services.points.operations.catalogue import (
     show_reward,
     show_rewards,
 )
-from services.points.operations.earn import Earn, Earned, earn
+from services.points.operations.earn import Earned, earn
 from services.points.operations.expire import count_due_lots, count_parked_refunds, expire
+from services.points.operations.judging import Earn
 from services.points.operations.redeem import Redeem, Redeemed, redeem
-from services.points.operations.refund import Refunded, refund
+from services.points.operations.refund import Refunded, refund, refunded_lines
 from services.points.operations.rules import (
     NewRule,
     activate_rule_set,
@@ -29,12 +31,14 @@ from services.points.operations.show import (
     summarise,
 )
 from services.points.operations.tiers import record_tiers
+from services.points.repository.caps import BirthdayRow
 from services.points.repository.orders import Refund
 from services.points.repository.rewards import RedemptionRow
 from services.points.repository.rules import RuleVersion
 from services.points.repository.tiers import TierRow
 
 __all__ = [
+    "BirthdayRow",
     "Earn",
     "Earned",
     "NewRule",
@@ -56,9 +60,11 @@ __all__ = [
     "draft_rule_set",
     "earn",
     "expire",
+    "record_birthdays",
     "record_tiers",
     "redeem",
     "refund",
+    "refunded_lines",
     "retire_reward",
     "show_earning_rule",
     "show_earning_rules",

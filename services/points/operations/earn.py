@@ -7,37 +7,19 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.points.domain import EarningRule, PointsOutOfRange, RuleBook
-from services.points.errors import ExpiryOutOfRange, TooManyPoints, UnknownOrderCurrency
+from services.points.operations.judging import Earn, Grant, judge_in_turn, judge_simply
 from services.points.operations.ledger import Ledger
 from services.points.operations.refund import apply_refunds
 from services.points.repository import ledger as ledger_repository
 from services.points.repository import orders as order_repository
 from services.points.repository import rules as rule_repository
+from services.points.repository.details import detail_of
 from services.points.repository.ledger import Credit
-from shared.events import OrderPaid, PointsEarned
-from shared.money import UnknownCurrency
+from shared.events import PointsEarned
 from shared.outbox import emit
 from shared.problems import Refusal
 
 REASON = "Order paid"
-
-
-class Earn(NamedTuple):
-    """Let a paid order earn. The event itself is handed on: a rule may ask for any of its facts."""
-
-    order: OrderPaid
-    actor: str
-
-    @property
-    def order_id(self) -> UUID:
-        """The order."""
-        return self.order.order_id
-
-    @property
-    def member_id(self) -> UUID:
-        """The member who paid."""
-        return self.order.member_id
 
 
 class Earned(NamedTuple):
@@ -48,15 +30,6 @@ class Earned(NamedTuple):
     points: int
 
 
-class _Grant(NamedTuple):
-    """A command with what its rule says."""
-
-    command: Earn
-    rule: EarningRule
-    points: int
-    expires_at: datetime | None
-
-
 async def earn(session: AsyncSession, commands: Sequence[Earn]) -> list[Earned | Refusal]:
     """Let each order earn once, whoever says how often that it was paid.
 
@@ -64,9 +37,16 @@ async def earn(session: AsyncSession, commands: Sequence[Earn]) -> list[Earned |
     came before the order are applied at once.
     """
     rules = await rule_repository.rule_book(session)
-    judged = [_judge(rules, command) for command in commands]
-    grants = {grant.command.order_id: grant for grant in reversed(judged) if isinstance(grant, _Grant)}
-    ledger, known = await _credit(session, grants)
+    versions = [(command, rules.at(command.order.paid_at)) for command in commands]
+    if any(rule.rule_set is not None for _, rule in versions):
+        ledger = await Ledger.open(session, {command.member_id for command in commands})
+        known = await ledger_repository.known_earns(session, [command.order_id for command in commands])
+        judged = await judge_in_turn(session, ledger, versions, known)
+        grants = _grants(judged)
+    else:
+        judged = [judge_simply(command, rule) for command, rule in versions]
+        grants = _grants(judged)
+        ledger, known = await _credit(session, grants)
     posted: dict[UUID, UUID] = {}
     for order_id, grant in reversed(grants.items()):
         if order_id not in known:
@@ -80,7 +60,12 @@ async def earn(session: AsyncSession, commands: Sequence[Earn]) -> list[Earned |
     return [_result(item, posted) for item in judged]
 
 
-def _result(item: _Grant | Refusal, posted: dict[UUID, UUID]) -> Earned | Refusal:
+def _grants(judged: Sequence[Grant | Refusal]) -> dict[UUID, Grant]:
+    """Return one grant for each order, the first that was heard, and the orders in reverse."""
+    return {grant.command.order_id: grant for grant in reversed(judged) if isinstance(grant, Grant)}
+
+
+def _result(item: Grant | Refusal, posted: dict[UUID, UUID]) -> Earned | Refusal:
     if isinstance(item, Refusal):
         return item
     order_id = item.command.order_id
@@ -88,16 +73,16 @@ def _result(item: _Grant | Refusal, posted: dict[UUID, UUID]) -> Earned | Refusa
     return Earned(order_id, entry_id, item.points if entry_id is not None else 0)
 
 
-async def _credit(session: AsyncSession, grants: Mapping[UUID, _Grant]) -> tuple[Ledger, set[UUID]]:
+async def _credit(session: AsyncSession, grants: Mapping[UUID, Grant]) -> tuple[Ledger, set[UUID]]:
     """Lock the accounts, credit the ordinary ones, and say which orders had earned before.
 
     Nearly every account owes nothing and nearly every order is new, so the accounts are credited before
     either is known, which saves a reading and a writing of each. The few others are loaded and put right.
     """
     given: dict[UUID, Credit] = {}
-    for command, _, points, expires_at in grants.values():
-        member_id = command.member_id
-        given[member_id] = _add(given.get(member_id), member_id, points, expires_at)
+    for grant in grants.values():
+        member_id = grant.command.member_id
+        given[member_id] = _add(given.get(member_id), member_id, grant.points, grant.expires_at)
     ordinary = await ledger_repository.credit_accounts(session, given.values())
     known = await ledger_repository.known_earns(session, list(grants))
     mistaken = {grants[order_id].command.member_id for order_id in known} & ordinary.keys()
@@ -123,23 +108,9 @@ def _add(credit: Credit | None, member_id: UUID, points: int, expires_at: dateti
     return Credit(member_id, credit.entries + 1, credit.points + points, min(dates, default=None))
 
 
-def _judge(rules: RuleBook, command: Earn) -> _Grant | Refusal:
-    order = command.order
-    rule = rules.at(order.paid_at)
-    try:
-        points = rule.points_for(order.total_minor, order.currency)
-        return _Grant(command, rule, points, rule.expiry_of(order.paid_at))
-    except UnknownCurrency:
-        return UnknownOrderCurrency(order_id=str(order.order_id))
-    except PointsOutOfRange:
-        return TooManyPoints(order_id=str(order.order_id))
-    except OverflowError:
-        return ExpiryOutOfRange(order_id=str(order.order_id))
-
-
-def _post(ledger: Ledger, grant: _Grant) -> UUID:
+def _post(ledger: Ledger, grant: Grant) -> UUID:
     """Enter a grant into its account: it repays debt first, and opens a lot with the rest."""
-    (order, actor), rule, points, expires_at = grant
+    (order, actor), rule, points, expires_at, matures_at, pending, policy, explained = grant
     account = ledger.accounts[order.member_id]
     entry_id = ledger.enter(
         account,
@@ -152,6 +123,7 @@ def _post(ledger: Ledger, grant: _Grant) -> UUID:
         rule_version=rule.version,
         basis_minor=order.total_minor,
         currency=order.currency,
+        detail=detail_of(order, explained),
         origin_id=order.member_id,
     )
     ledger.credit(
@@ -160,6 +132,9 @@ def _post(ledger: Ledger, grant: _Grant) -> UUID:
         lot_id=entry_id,
         earned_at=order.paid_at,
         expires_at=expires_at,
+        matures_at=matures_at,
+        pending=pending,
+        policy=policy,
         origin_id=order.member_id,
     )
     if points:
@@ -170,6 +145,8 @@ def _post(ledger: Ledger, grant: _Grant) -> UUID:
                 order_id=order.order_id,
                 points=points,
                 expires_at=expires_at,
+                matures_at=matures_at,
+                uncapped_points=explained.uncapped_points if explained is not None else None,
                 reason=REASON,
                 rule_version=rule.version,
                 earned_at=order.paid_at,

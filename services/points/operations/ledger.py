@@ -124,7 +124,7 @@ class Ledger:
         rule_version: int | None = None,
         basis_minor: int | None = None,
         currency: str | None = None,
-        detail: Mapping[str, Any] | None = None,
+        detail: Mapping[str, Any] | msgspec.Struct | None = None,
         origin_id: UUID | None = None,
         contra: str | None = None,
     ) -> UUID:

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import EarnedOrder, Lot, RuleBook, claw_back_due
 from services.points.errors import RefundCurrencyMismatch
-from services.points.operations.ledger import Ledger
+from services.points.operations.ledger import DebtPolicy, Ledger
 from services.points.repository import orders as repository
 from services.points.repository import rules as rule_repository
 from services.points.repository.orders import Refund
-from shared.events import PointsClawedBack
+from shared.events import PointsClawedBack, RefundLine
 from shared.outbox import emit
 from shared.problems import Refusal
 
@@ -58,6 +59,12 @@ async def refund(session: AsyncSession, commands: Sequence[Refund]) -> list[Refu
     return results
 
 
+def refunded_lines(lines: Sequence[RefundLine]) -> str:
+    """Write the lines of a refund as `Refund` carries them."""
+    rows = [(line.line_no, line.quantity, line.amount_minor) for line in lines]
+    return msgspec.json.encode(rows).decode()
+
+
 def _is_foreign(order: EarnedOrder | None, refund: Refund) -> bool:
     return order is not None and order.currency != refund.currency
 
@@ -77,8 +84,12 @@ async def apply_refunds(
         order = orders[item.order_id]
         if _is_foreign(order, item):
             continue
-        order.refunded_minor += item.amount_minor
-        order.complete = order.complete or item.complete
+        order.refund(
+            item.amount_minor,
+            complete=item.complete,
+            shipping_minor=item.shipping_minor,
+            lines=item.rows(),
+        )
         points = claw_back_due(order, rules.version(order.rule_version))
         order.clawed_back_points += points
         due.append((item, order, points))
@@ -86,16 +97,22 @@ async def apply_refunds(
     for _, order, points in due:
         needs[order.member_id] += points
     own_lots = [order.entry_id for _, order, _ in due]
-    lots = await ledger.paying_lots(session, needs, wanted_ids=own_lots)
+    # What a version says of points that are gone holds for what it granted.
+    policies = {order.rule_version: rules.version(order.rule_version).debt_policy for _, order, _ in due}
+    lots = await ledger.paying_lots(
+        session, needs, wanted_ids=own_lots, with_pending="pending" in policies.values()
+    )
     for item, order, points in due:
-        _claw_back(ledger, item, order, points, lots[order.member_id])
+        _claw_back(ledger, item, order, points, lots[order.member_id], policies[order.rule_version])
     await ledger.save(session)
     applied = [(item.order_id, item.refund_id, points) for item, _, points in due]
     await repository.apply_refunds(session, applied, now=ledger.now)
 
 
-def _claw_back(ledger: Ledger, item: Refund, order: EarnedOrder, points: int, lots: list[Lot]) -> None:
-    """Take points back: from the order's own lot, then from the others, and the rest becomes debt."""
+def _claw_back(
+    ledger: Ledger, item: Refund, order: EarnedOrder, points: int, lots: list[Lot], policy: DebtPolicy
+) -> None:
+    """Take points back: from the order's own lot, then from the others; the rest is a matter of policy."""
     if points == 0:
         return
     account = ledger.accounts[order.member_id]
@@ -104,6 +121,7 @@ def _claw_back(ledger: Ledger, item: Refund, order: EarnedOrder, points: int, lo
         points,
         lots,
         first=order.entry_id,
+        policy=policy,
         about_id=order.order_id,
         reference=item.refund_id,
         actor=item.actor,

@@ -1,0 +1,125 @@
+"""Statements on what rules have to know beside the order: windows of caps, first orders, birthdays."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.points.domain.caps import Window
+from services.points.domain.rule_sets import PROGRAM
+
+
+class BirthdayRow(NamedTuple):
+    """A row of `member_birthdays`, in the order of SAVE_BIRTHDAYS."""
+
+    member_id: UUID
+    starts_at: datetime
+    ends_at: datetime
+
+
+# The rows of a program's budget are faced by all of its members, so they are locked here and at once, in one
+# order. The windows of a member are under the lock of the account.
+LOCK_BUDGETS = text(
+    """
+    INSERT INTO cap_usage (subject_id, period, starts_on, points)
+    SELECT subject_id, period, starts_on, 0
+    FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS text[]), CAST(:p2 AS date[]))
+         AS budget(subject_id, period, starts_on)
+    ON CONFLICT (subject_id, period, starts_on) DO UPDATE SET points = cap_usage.points
+    """
+)
+
+# What came under the ids of members that were merged into one counts as one's, and apart again after that was
+# undone: usage is kept under the id that each order came under.
+USAGE = text(
+    """
+    SELECT win.subject_id, win.period, win.starts_on, CAST(sum(cap_usage.points) AS bigint) AS points
+    FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS text[]), CAST(:p2 AS date[]))
+         AS win(subject_id, period, starts_on)
+         CROSS JOIN LATERAL (
+             SELECT win.subject_id AS id
+             UNION ALL
+             SELECT accounts.member_id FROM accounts WHERE accounts.merged_into = win.subject_id
+         ) AS subject
+         JOIN cap_usage ON cap_usage.subject_id = subject.id AND cap_usage.period = win.period
+                       AND cap_usage.starts_on = win.starts_on
+    GROUP BY win.subject_id, win.period, win.starts_on
+    """
+)
+
+ADD_USAGE = text(
+    """
+    INSERT INTO cap_usage (subject_id, period, starts_on, points)
+    SELECT * FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS text[]), CAST(:p2 AS date[]), CAST(:p3 AS bigint[]))
+    ON CONFLICT (subject_id, period, starts_on) DO UPDATE SET points = cap_usage.points + excluded.points
+    """
+)
+
+WITH_ORDERS = text(
+    """
+    SELECT member.id FROM unnest(CAST(:member_ids AS uuid[])) AS member(id)
+    WHERE EXISTS (SELECT 1 FROM entries
+                  WHERE entries.member_id = member.id AND entries.kind = 'earn' AND entries.reference = '')
+    """
+)
+
+# A later birthday replaces an earlier one, whatever was heard last.
+SAVE_BIRTHDAYS = text(
+    """
+    INSERT INTO member_birthdays (member_id, starts_at, ends_at)
+    SELECT * FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS timestamptz[]), CAST(:p2 AS timestamptz[]))
+    ON CONFLICT (member_id) DO UPDATE SET starts_at = excluded.starts_at, ends_at = excluded.ends_at
+    WHERE member_birthdays.starts_at <= excluded.starts_at
+    """
+)
+
+BIRTHDAYS = text(
+    """
+    SELECT member_id, starts_at, ends_at FROM member_birthdays
+    WHERE member_id = ANY(CAST(:member_ids AS uuid[]))
+    """
+)
+
+
+def _columns(rows: Iterable[tuple[object, ...]]) -> dict[str, tuple[object, ...]]:
+    return {f"p{number}": column for number, column in enumerate(zip(*sorted(rows), strict=True))}
+
+
+async def usage(session: AsyncSession, windows: Iterable[Window]) -> dict[Window, int]:
+    """Return what is used of windows, for the rest of the transaction; the members' accounts are locked."""
+    asked = set(windows)
+    if not asked:
+        return {}
+    budgets = [window for window in asked if window.subject_id == PROGRAM]
+    if budgets:
+        await session.execute(LOCK_BUDGETS, _columns(budgets))
+    rows = await session.execute(USAGE, _columns(asked))
+    return {Window(row.subject_id, row.period, row.starts_on): row.points for row in rows}
+
+
+async def add_usage(session: AsyncSession, added: Mapping[Window, int]) -> None:
+    """Count granted points in windows."""
+    rows = [(*window, points) for window, points in added.items() if points]
+    if rows:
+        await session.execute(ADD_USAGE, _columns(rows))
+
+
+async def with_orders(session: AsyncSession, member_ids: Iterable[UUID]) -> set[UUID]:
+    """Return those of the accounts that an order has earned for."""
+    return set((await session.scalars(WITH_ORDERS, {"member_ids": list(member_ids)})).all())
+
+
+async def save_birthdays(session: AsyncSession, rows: Iterable[BirthdayRow]) -> None:
+    """Remember the latest birthday of each member; at most one row for each."""
+    ordered = list(rows)
+    if ordered:
+        await session.execute(SAVE_BIRTHDAYS, _columns(ordered))
+
+
+async def birthdays_of(session: AsyncSession, member_ids: Iterable[UUID]) -> dict[UUID, BirthdayRow]:
+    """Return the latest birthdays of those of the members that one is known of."""
+    rows = await session.execute(BIRTHDAYS, {"member_ids": list(member_ids)})
+    return {row.member_id: BirthdayRow(*row) for row in rows}
