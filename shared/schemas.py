@@ -27,6 +27,7 @@ from shared.problems import InvalidItem, error_members
 
 __all__ = [
     "MAX_BIGINT",
+    "NO_NUL",
     "CurrencyCode",
     "Day",
     "ExternalId",

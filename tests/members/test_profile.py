@@ -317,3 +317,37 @@ async def test_tags_in_a_batch(client: httpx.AsyncClient) -> None:
     ]
     tags = (await client.get(f"/v1/members/{one}")).json()["tags"]
     assert [(tag["tag"], tag["source"]) for tag in tags] == [("new", "kim"), ("tea", "kim")]
+
+
+async def test_one_call_shows_a_member_with_the_latest_orders(client: httpx.AsyncClient) -> None:
+    for number in range(1, 8):
+        at = f"2026-01-{number:02}T12:00:00+00:00"
+        await post(client, order(number, placed_at=at, paid_at=at))
+    named = await client.get("/v1/members", params={"source": "amazon", "external_id": "kim"})
+    member_id = named.json()["items"][0]["member_id"]
+    page = (await client.get(f"/v1/members/{member_id}")).json()
+    assert [shown["external_order_id"] for shown in page["recent_orders"]] == ["o7", "o6", "o5", "o4", "o3"]
+    newest = page["recent_orders"][0]
+    assert (newest["state"], newest["lines"][0]["sku"], page["orders_count"]) == ("paid", "CD", 7)
+    assert (page["groups"], page["attributes"]) == ([], {})
+
+
+async def test_members_are_found_by_a_name_of_any_source_or_a_proven_address(
+    client: httpx.AsyncClient,
+) -> None:
+    points = [{"channel": "email", "address": "Kim@Example.TEST", "verified": True}]
+    unproven = [{"channel": "email", "address": "lee@example.test"}]
+    await post(client, order(1, contact_points=points))
+    await post(client, order(2, buyer="lee", contact_points=unproven))
+    await post(client, order(3, source="webshop", buyer="lee"))
+
+    async def found(words: str) -> list[str]:
+        answer = await client.get("/v1/members", params={"q": words})
+        return [item["identities"][0]["external_id"] for item in answer.json()["items"]]
+
+    assert await found("kim") == ["kim"]
+    assert await found("lee") == ["lee", "lee"]
+    assert await found("Kim@Example.TEST") == await found("Kim@example.test") == ["kim"]
+    assert await found("lee@example.test") == await found("nobody") == await found("KIM") == []
+    for more in ({"source": "amazon"}, {"external_id": "kim"}):
+        assert (await client.get("/v1/members", params={"q": "kim"} | more)).status_code == 422

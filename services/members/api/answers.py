@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 import msgspec
 from fastapi import Response
 
-from services.members.schemas import MemberOut
+from services.members.schemas import MemberOut, MemberPage
 from services.members.settings import settings
 from shared.problems import InvalidItem, Refusal
 
-__all__ = ["answer", "encode", "merged", "status_of"]
+__all__ = ["answer", "etag", "member_out", "member_page", "merged", "revisions_of"]
 
 R = TypeVar("R")
 
@@ -64,6 +64,11 @@ def encode(body: Any) -> bytes:
 def member_out(row: Mapping[str, Any]) -> MemberOut:
     """A member as the API shows it."""
     return MemberOut.model_validate({**row, "spend_currency": settings().program_currency})
+
+
+def member_page(row: Mapping[str, Any]) -> MemberPage:
+    """A member with the latest orders, as the API shows it."""
+    return MemberPage.model_validate({**row, "spend_currency": settings().program_currency})
 
 
 def etag(revision: int) -> str:

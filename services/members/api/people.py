@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.members import operations
-from services.members.api.answers import answer, etag, member_out, merged
+from services.members.api.answers import answer, etag, member_out, member_page, merged
 from services.members.domain import Statement
 from services.members.errors import MemberErased, MemberNotFound
 from services.members.operations import ConsentRecorded
@@ -16,6 +16,7 @@ from services.members.schemas import (
     ConsentIn,
     ConsentResult,
     MemberOut,
+    MemberPage,
     batch_body,
     read_batch,
 )
@@ -32,8 +33,12 @@ from shared.problems import (
     error_members,
     problem_responses,
 )
+from shared.schemas import NO_NUL
 
 __all__ = ["router"]
+
+RECENT_ORDERS = 5
+MEMBERS_FOUND = 20
 
 router = APIRouter(prefix="/v1", route_class=TransactionalRoute)
 
@@ -53,10 +58,26 @@ async def read_members(
     caller: Reader,
     source: Annotated[str | None, Query(max_length=64)] = None,
     external_id: Annotated[str | None, Query(max_length=200)] = None,
+    q: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=320,
+            pattern=NO_NUL,
+            description="An id that any source knows, or a verified address, each as a whole.",
+        ),
+    ] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[MemberOut]:
-    """Read members in the order in which they joined, or the one that a source knows by an id."""
+    """Read members in the order in which they joined, the one that a source knows by an id, or up to 20 who
+    are found by `q`.
+    """
+    if q is not None:
+        if source is not None or external_id is not None or cursor is not None:
+            raise InvalidRequest(**error_members([{"loc": ("q",), "msg": "goes alone"}], place="query"))
+        found = await operations.search_members(session, q, limit=MEMBERS_FOUND)
+        return Page(items=[member_out(row) for row in found])
     if (source is None) != (external_id is None):
         error = {"loc": ("source" if source is None else "external_id",), "msg": "goes with the other one"}
         raise InvalidRequest(**error_members([error], place="query"))
@@ -71,11 +92,16 @@ async def read_members(
 
 # Only what looks like an id is one: `/members/tags` and the like are addresses of their own.
 @router.get("/members/{member_id:uuid}", tags=["members"], responses=problem_responses(MemberNotFound))
-async def read_member(member_id: UUID, session: Transaction, caller: Reader, response: Response) -> MemberOut:
-    """Read one member with everything that is known. `ETag` is the revision, for `If-Match` of a change."""
-    row = await operations.read_member(session, member_id)
-    response.headers["ETag"] = etag(row["revision"])
-    return member_out(row)
+async def read_member(
+    member_id: UUID, session: Transaction, caller: Reader, response: Response
+) -> MemberPage:
+    """Read one member with everything that is known, and the latest orders, in one answer.
+
+    `ETag` is the revision, for `If-Match` of a change. Points are answered by the points service.
+    """
+    page = await operations.read_member_page(session, member_id, orders_shown=RECENT_ORDERS)
+    response.headers["ETag"] = etag(page["revision"])
+    return member_page(page)
 
 
 @router.post(

@@ -25,11 +25,13 @@ from services.members.operations.profile import ProfileChange, ProfileChanged, c
 from services.members.operations.reading import (
     find_member,
     read_member,
+    read_member_page,
     read_members,
     read_order,
     read_orders_of_member,
     read_refunds,
     read_tiers,
+    search_members,
 )
 from services.members.operations.returns import (
     CancellationTaken,
@@ -72,6 +74,7 @@ __all__ = [
     "read_group_members",
     "read_groups",
     "read_member",
+    "read_member_page",
     "read_members",
     "read_order",
     "read_orders_of_member",
@@ -82,6 +85,7 @@ __all__ = [
     "replace_attribute_schema",
     "replace_tiers",
     "save_group",
+    "search_members",
     "summarise",
     "take_cancellations",
     "take_orders",

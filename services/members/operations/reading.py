@@ -16,11 +16,13 @@ from services.members.repository.consents import Key
 __all__ = [
     "find_member",
     "read_member",
+    "read_member_page",
     "read_members",
     "read_order",
     "read_orders_of_member",
     "read_refunds",
     "read_tiers",
+    "search_members",
 ]
 
 
@@ -58,10 +60,27 @@ async def read_member(session: AsyncSession, member_id: UUID) -> Mapping[str, An
     return person
 
 
+async def read_member_page(session: AsyncSession, member_id: UUID, *, orders_shown: int) -> dict[str, Any]:
+    """Return what `read_member` does, and the person's latest orders with their lines."""
+    person = await read_member(session, member_id)
+    ids = [person["member_id"], *person["merged_ids"]]
+    recent = await orders.orders_of_member(session, ids, after=None, limit=orders_shown)
+    return {**person, "recent_orders": recent}
+
+
 async def find_member(session: AsyncSession, source: str, external_id: str) -> list[Mapping[str, Any]]:
     """Return the person whom a source knows by an id, or nobody."""
     ids = await people.member_ids(session, [(source, external_id)])
     return await _judged(session, list((await people.whole_members(session, ids.values())).values()))
+
+
+async def search_members(session: AsyncSession, words: str, *, limit: int) -> list[Mapping[str, Any]]:
+    """Return persons whom any source knows by an id, or who proved an address theirs; several may."""
+    name, at, host = words.rpartition("@")
+    addresses = {words, f"{name}{at}{host.lower()}"}
+    ids = await people.ids_found(session, words, sorted(addresses), limit=limit)
+    found = (await people.whole_members(session, ids)).values()
+    return await _judged(session, list({row["member_id"]: row for row in found}.values()))
 
 
 async def read_members(

@@ -122,14 +122,17 @@ WHOLE_COLUMNS = {"coupon_codes": JSONB, "participation": JSONB, "lines": JSONB}
 
 ONE = text(f"{WHOLE} WHERE o.id = :id").columns(**WHOLE_COLUMNS)
 
+# For each id by itself, so that the index gives the latest without looking at the others.
 OF_MEMBER = text(
     f"""
-    {WHOLE}
-    WHERE o.member_id = ANY(CAST(:member_ids AS uuid[]))
-      AND (CAST(:placed_at AS timestamptz) IS NULL
-           OR (o.placed_at, o.id) < (CAST(:placed_at AS timestamptz), CAST(:id AS uuid)))
-    ORDER BY o.placed_at DESC, o.id DESC LIMIT :limit
-    """
+    SELECT w.* FROM unnest(CAST(:member_ids AS uuid[])) AS k(id) CROSS JOIN LATERAL (
+        {WHOLE}
+        WHERE o.member_id = k.id
+          AND (CAST(:placed_at AS timestamptz) IS NULL
+               OR (o.placed_at, o.id) < (CAST(:placed_at AS timestamptz), CAST(:id AS uuid)))
+        ORDER BY o.placed_at DESC, o.id DESC LIMIT :limit) AS w
+    ORDER BY w.placed_at DESC, w.order_id DESC LIMIT :limit
+    """  # noqa: S608 - a constant
 ).columns(**WHOLE_COLUMNS)
 
 

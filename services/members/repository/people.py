@@ -21,6 +21,7 @@ __all__ = [
     "Snapshot",
     "add_contact_points",
     "claim_identities",
+    "ids_found",
     "insert_members",
     "lock_members",
     "member_ids",
@@ -228,6 +229,36 @@ MEMBERS_PAGE = text(
     ORDER BY m.id LIMIT :limit
     """
 ).columns(**WHOLE_COLUMNS)
+
+
+# Sources and channels are few, and the first column of their index: from one to the next it is one step.
+FIND = text(
+    """
+    WITH RECURSIVE source AS (
+        SELECT min(source) AS name FROM identities
+        UNION ALL
+        SELECT (SELECT min(source) FROM identities WHERE source > source.name) FROM source
+        WHERE source.name IS NOT NULL
+    ), channel AS (
+        SELECT min(channel) AS name FROM contact_points
+        UNION ALL
+        SELECT (SELECT min(channel) FROM contact_points WHERE channel > channel.name) FROM channel
+        WHERE channel.name IS NOT NULL
+    )
+    SELECT i.member_id FROM source JOIN identities AS i
+        ON i.source = source.name AND i.external_id = :words
+    UNION
+    SELECT c.member_id FROM channel JOIN contact_points AS c
+        ON c.channel = channel.name AND c.address = ANY(CAST(:addresses AS text[])) AND c.verified
+    LIMIT :limit
+    """
+)
+
+
+async def ids_found(session: AsyncSession, words: str, addresses: Sequence[str], *, limit: int) -> list[UUID]:
+    """Return members whom any source knows by these words, or who proved one of these addresses theirs."""
+    found = await session.scalars(FIND, {"words": words, "addresses": list(addresses), "limit": limit})
+    return list(found.all())
 
 
 async def member_ids(session: AsyncSession, customers: Collection[Customer]) -> dict[Customer, UUID]:

@@ -4,7 +4,7 @@ from services.members.schemas.batches import Batch, batch_body, read_batch
 from services.members.schemas.erasures import ErasureIn, ErasureResult
 from services.members.schemas.merges import MergeIn, MergeResult
 from services.members.schemas.orders import CancellationIn, OrderIn, RefundIn
-from services.members.schemas.people import ConsentIn, MemberOut
+from services.members.schemas.people import ConsentIn, MemberOut, MemberPage
 from services.members.schemas.profile import (
     ATTRIBUTE_SCHEMA_EXAMPLE,
     AttributeSchemaOut,
@@ -47,6 +47,7 @@ __all__ = [
     "GroupMemberOut",
     "GroupOut",
     "MemberOut",
+    "MemberPage",
     "MembershipIn",
     "MembershipResult",
     "MergeIn",

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.members.schemas.results import OrderOut
 from services.members.schemas.vocabulary import Code
 from shared.schemas import Instant, ShortText, StrictModel
 
-__all__ = ["ConsentIn", "MemberOut", "TagOut"]
+__all__ = ["ConsentIn", "MemberOut", "MemberPage", "TagOut"]
 
 
 class IdentityOut(BaseModel):
@@ -76,6 +77,12 @@ class MemberOut(BaseModel):
     tags: list[TagOut]
     groups: list[str]
     attributes: dict[str, Any] = Field(description="What the program's own schema knows of the member.")
+
+
+class MemberPage(MemberOut):
+    """A member with everything that a person would want to see at once."""
+
+    recent_orders: list[OrderOut] = Field(description="The latest orders with their lines, at most five.")
 
 
 class ConsentIn(StrictModel):
