@@ -2,7 +2,7 @@
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -82,9 +82,9 @@ class Group:
         """Return the paid seats by seat number."""
         return sorted((s for s in self.seats.values() if s.state in PAID), key=lambda seat: seat.seat_no)
 
-    def seat_of(self, member_id: UUID) -> Seat | None:
-        """Return the member's seat, if they have one."""
-        return next((seat for seat in self.live() if seat.member_id == member_id), None)
+    def seat_of(self, member_ids: Collection[UUID]) -> Seat | None:
+        """Return the seat that a person of these ids has, if any."""
+        return next((seat for seat in self.live() if seat.member_id in member_ids), None)
 
     def free_seat_no(self) -> int | None:
         """Return the lowest number that nobody has, or None when all seats are taken."""
@@ -168,14 +168,14 @@ def why_not_open(offer: Offer, usage: Usage, quantity: int, now: datetime) -> st
 
 
 def why_not_join(
-    group: Group, offer: Offer, usage: Usage, member_id: UUID, quantity: int, now: datetime
+    group: Group, offer: Offer, usage: Usage, member_ids: Collection[UUID], quantity: int, now: datetime
 ) -> str | None:
-    """Return the code of the rule that forbids taking a seat, or None."""
+    """Return the code of the rule that forbids a person of these ids taking a seat, or None."""
     if group.state == "pending":
         return "group_not_open"
     if group.state != "open" or group.deadline_at is None or group.deadline_at <= now:
         return "group_closed"
-    if group.seat_of(member_id) is not None:
+    if group.seat_of(member_ids) is not None:
         return "already_in_group"
     if group.free_seat_no() is None:
         return "group_full"

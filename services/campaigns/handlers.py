@@ -7,7 +7,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.campaigns import operations
 from services.campaigns.domain import Payment
 from shared.consumer import Handlers
-from shared.events import Envelope, OrderPaid, OrderRefunded, Participation, RewardGranted
+from shared.events import (
+    Envelope,
+    MemberMerged,
+    MemberUnmerged,
+    OrderPaid,
+    OrderRefunded,
+    Participation,
+    RewardGranted,
+)
 from shared.ids import derived_id
 
 handlers = Handlers()
@@ -83,3 +91,9 @@ async def on_reward_granted(session: AsyncSession, events: Sequence[Envelope[Rew
     ]
     if grants:
         await operations.grant(session, grants)
+
+
+@handlers.on(MemberMerged, MemberUnmerged)
+async def on_links(session: AsyncSession, events: Sequence[Envelope[MemberMerged | MemberUnmerged]]) -> None:
+    """Keep who is who, so that limits and seats count for the person."""
+    await operations.link_members(session, [event.data for event in events])

@@ -96,6 +96,17 @@ class ActivitySku(Base):
     stock_left: Mapped[int] = mapped_column(BigInteger)
 
 
+class Alias(Base):
+    """That a member id is another's, or, without a survivor, is its own again; the highest revision holds."""
+
+    __tablename__ = "aliases"
+    __table_args__ = (Index("ix_aliases_surviving_id", "surviving_id"),)
+
+    merged_id: Mapped[UUID] = mapped_column(primary_key=True)
+    surviving_id: Mapped[UUID | None] = mapped_column()
+    revision: Mapped[int] = mapped_column(BigInteger)
+
+
 class SkuLock(Base):
     """A SKU belongs to one promotion at a time: two that overlap cannot both be written."""
 

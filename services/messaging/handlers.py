@@ -59,7 +59,7 @@ async def on_erased(session: AsyncSession, events: Sequence[Envelope[MemberErase
 
 
 @handlers.on(MemberMerged, MemberUnmerged)
-async def on_links(session: AsyncSession, events: Sequence[Envelope[Event]]) -> None:
+async def on_links(session: AsyncSession, events: Sequence[Envelope[MemberMerged | MemberUnmerged]]) -> None:
     """Keep who is who, so that one person gets one message."""
     await operations.link_members(session, events)
     await operations.hear(session, events)

@@ -37,6 +37,7 @@ from services.campaigns.operations.links import (
     token_of,
 )
 from services.campaigns.operations.payments import settle
+from services.campaigns.operations.persons import link_members
 from services.campaigns.operations.refunds import Refund, answer, refund_requests
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "issue_parked",
     "join_groups",
     "lapse_holds",
+    "link_members",
     "make_link",
     "open_groups",
     "parent_of",

@@ -30,6 +30,7 @@ from services.campaigns.repository import activities as stock_rows
 from services.campaigns.repository import groups as group_rows
 from services.campaigns.repository import links as link_rows
 from services.campaigns.repository import payments as payment_rows
+from shared.aliases import ids_of_persons
 from shared.events import (
     Event,
     GroupExpired,
@@ -58,6 +59,7 @@ class Books:
         self.groups = groups
         self.offers: dict[SkuKey, Offer] = {}
         self.usage: dict[UsageKey, Usage] = {}
+        self._persons: dict[UUID, list[UUID]] = {}
         self.events: list[Event] = []
         self._new: list[Group] = []
         self._stock: dict[SkuKey, int] = defaultdict(int)
@@ -72,9 +74,18 @@ class Books:
         return None if offer is None else replace(offer, stock_left=offer.stock_left + self._stock[key])
 
     def used(self, key: UsageKey) -> Usage:
-        """Return what a member has taken as it stands after the changes so far."""
-        known, change = self.usage.get(key, Usage()), self._used[key]
-        return Usage(known.units + change.units, known.open_groups + change.open_groups)
+        """Return what a person has taken under all ids, as it stands after the changes so far."""
+        activity_id, member_id = key
+        taken = [
+            counter
+            for each in self.person_ids(member_id)
+            for counter in (self.usage.get((activity_id, each), Usage()), self._used[activity_id, each])
+        ]
+        return Usage(sum(each.units for each in taken), sum(each.open_groups for each in taken))
+
+    def person_ids(self, member_id: UUID) -> list[UUID]:
+        """Return all ids of the person behind a member whose usage is locked."""
+        return self._persons.get(member_id, [member_id])
 
     def add_group(self, group: Group) -> None:
         """Add a group that is being opened."""
@@ -229,7 +240,12 @@ class Books:
         self.offers |= await stock_rows.lock_offers(session, keys)
 
     async def lock_usage(self, session: AsyncSession, keys: set[UsageKey]) -> None:
-        """Lock what members have taken."""
+        """Lock what members have taken, and what the same persons took under other ids.
+
+        A counter goes on being that of the id, so that two persons come apart again; a limit is the person's.
+        """
+        self._persons |= await ids_of_persons(session, {member_id for _, member_id in keys})
+        keys = keys | {(activity_id, each) for activity_id, id_ in keys for each in self.person_ids(id_)}
         self.usage |= await group_rows.lock_usage(session, keys)
 
     async def save(self, session: AsyncSession, now: datetime) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.campaigns.errors import PromotionNotFound, ReferenceTaken
 from services.campaigns.repository import coupons as rows
+from shared.aliases import ids_of_persons
 from shared.events import CouponIssued
 from shared.ids import new_id
 from shared.outbox import emit
@@ -84,8 +85,11 @@ async def promotions(session: AsyncSession, *, after: UUID | None, limit: int) -
 async def coupons_of(
     session: AsyncSession, *, member_id: UUID | None, after: UUID | None, limit: int
 ) -> list[Row[Any]]:
-    """Return a page of coupons, of one member or of all, newest first."""
-    return await rows.list_coupons(session, member_id=member_id, after=after, limit=limit)
+    """Return a page of coupons, of one person under all ids or of everybody, newest first."""
+    members = None
+    if member_id is not None:
+        members = (await ids_of_persons(session, [member_id])).get(member_id, [member_id])
+    return await rows.list_coupons(session, members=members, after=after, limit=limit)
 
 
 async def grant(session: AsyncSession, grants: Sequence[Grant]) -> int:

@@ -134,9 +134,10 @@ def _join(books: Books, command: JoinGroup, now: datetime) -> Held | Refusal:
     offer = books.offer((group.activity_id, group.sku))
     assert offer is not None
     usage = books.used((group.activity_id, command.member_id))
-    code = why_not_join(group, offer, usage, command.member_id, command.quantity, now)
+    person_ids = books.person_ids(command.member_id)
+    code = why_not_join(group, offer, usage, person_ids, command.quantity, now)
     if code is not None:
-        return _refusal(code, offer, usage.units, group.seat_of(command.member_id))
+        return _refusal(code, offer, usage.units, group.seat_of(person_ids))
     if group.price_minor * command.quantity > MAX_BIGINT:
         return AmountTooLarge()
     deadline_at = group.deadline_at or group.ends_at

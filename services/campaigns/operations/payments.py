@@ -82,7 +82,7 @@ def _retake(books: Books, seat: Seat) -> str | None:
     seat_no = group.free_seat_no()
     if seat_no is None:
         return "group_full"
-    if group.seat_of(seat.member_id) is not None:
+    if group.seat_of(books.person_ids(seat.member_id)) is not None:
         return "duplicate"
     offer = books.offer((seat.activity_id, seat.sku))
     units = books.used((seat.activity_id, seat.member_id)).units

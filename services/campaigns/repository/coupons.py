@@ -80,7 +80,7 @@ LIST_COUPONS = text(
            CASE WHEN c.state = 'issued' AND c.expires_at <= clock_timestamp() THEN 'expired'
                 ELSE c.state END AS state_now
     FROM coupons c JOIN promotions p ON p.promotion_id = c.promotion_id
-    WHERE (CAST(:member_id AS uuid) IS NULL OR c.member_id = :member_id)
+    WHERE (CAST(:members AS uuid[]) IS NULL OR c.member_id = ANY(CAST(:members AS uuid[])))
       AND (CAST(:after AS uuid) IS NULL OR c.coupon_id < :after)
     ORDER BY c.coupon_id DESC LIMIT :limit
     """
@@ -143,8 +143,8 @@ async def take_parked(session: AsyncSession, limit: int) -> list[Row[Any]]:
 
 
 async def list_coupons(
-    session: AsyncSession, *, member_id: UUID | None, after: UUID | None, limit: int
+    session: AsyncSession, *, members: Sequence[UUID] | None, after: UUID | None, limit: int
 ) -> list[Row[Any]]:
     """Return a page of coupons, newest first."""
-    rows = await session.execute(LIST_COUPONS, {"member_id": member_id, "after": after, "limit": limit})
+    rows = await session.execute(LIST_COUPONS, {"members": members, "after": after, "limit": limit})
     return list(rows.all())

@@ -11,26 +11,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.messaging.domain import State
 from services.messaging.operations.outcomes import announce
 from services.messaging.operations.planning import replan
-from services.messaging.repository import aliases, messages
-from services.messaging.repository.aliases import LinkRow
+from services.messaging.repository import messages
 from services.messaging.repository.messages import Move
-from shared.events import Envelope, Event, MemberMerged, MemberUnmerged
+from shared import aliases
+from shared.events import Envelope, MemberMerged, MemberUnmerged
 
 __all__ = ["link_members", "with_aliases"]
 
 SAME_PERSON = "same_person"
 
 
-async def link_members(session: AsyncSession, events: Sequence[Envelope[Event]]) -> None:
+async def link_members(
+    session: AsyncSession, events: Sequence[Envelope[MemberMerged | MemberUnmerged]]
+) -> None:
     """Take in who is who, stop what one person would get twice, and let go on what waited for a profile."""
-    links = []
-    for event in events:
-        if isinstance(event.data, MemberMerged):
-            links.append(LinkRow(event.data.merged_id, event.data.surviving_id, event.data.revision))
-        elif isinstance(event.data, MemberUnmerged):
-            links.append(LinkRow(event.data.merged_id, None, event.data.revision))
-    await aliases.save_links(session, links)
-    ids = await with_aliases(session, {link.merged_id for link in links})
+    await aliases.save_links(session, [event.data for event in events])
+    ids = await with_aliases(session, {event.data.merged_id for event in events})
     doubles = await messages.take_doubles(session, ids)
     moves = [Move(each.id, each.epoch, State.DROPPED, SAME_PERSON, "planning") for each in doubles]
     moved = await messages.move(session, moves, [State.QUEUED, State.HELD])

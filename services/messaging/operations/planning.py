@@ -11,10 +11,11 @@ from services.messaging.channels import NEEDS_ADDRESS, metrics
 from services.messaging.domain import ContactFacts, State, Verdict, gate
 from services.messaging.operations import facts
 from services.messaging.operations.outcomes import announce
-from services.messaging.repository import aliases, messages, templates
+from services.messaging.repository import messages, templates
 from services.messaging.repository.messages import Move, Planned, Standing
 from services.messaging.repository.templates import TriggerRow
 from services.messaging.settings import settings
+from shared import aliases
 from shared.conditions import Condition, evaluate, parse
 from shared.events import Envelope, Event
 from shared.ids import derived_id

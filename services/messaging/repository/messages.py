@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.messaging.domain import ContactFacts
-from services.messaging.repository.aliases import PERSON
 from services.messaging.repository.contacts import ADDRESS_HASH
+from shared.aliases import PERSON
 
 __all__ = [
     "Claimed",

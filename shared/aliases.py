@@ -1,13 +1,19 @@
-"""Which member ids are one person. Nothing else is rewritten for it: who asks follows the aliases."""
+"""Which member ids are one person, for services that keep members by id.
+
+Nothing else is rewritten when members are merged: who asks follows the aliases. A service that uses this has
+the table `aliases(merged_id uuid primary key, surviving_id uuid, revision bigint)`; a row without a survivor
+is a merge that was undone, and stays, so that old news is known for what it is.
+"""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-__all__ = ["PERSON", "LinkRow", "ids_of_persons", "save_links"]
+from shared.events import MemberMerged, MemberUnmerged
+
+__all__ = ["PERSON", "ids_of_persons", "save_links"]
 
 # Far longer than any chain of merges that somebody would make by hand; an end for circles that half-heard
 # news could make for a moment.
@@ -52,23 +58,14 @@ IDS_OF_PERSONS = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LinkRow:
-    """That a member is an alias of another, or of nobody any more; the highest revision holds."""
-
-    merged_id: UUID
-    surviving_id: UUID | None
-    revision: int
-
-
-async def save_links(session: AsyncSession, links: Sequence[LinkRow]) -> None:
-    """Keep the newest of what was said about each merged member."""
+async def save_links(session: AsyncSession, news: Sequence[MemberMerged | MemberUnmerged]) -> None:
+    """Keep the newest of what was said about each merged member, in whatever order it comes."""
     await session.execute(
         SAVE_LINKS,
         {
-            "merged_ids": [link.merged_id for link in links],
-            "surviving_ids": [link.surviving_id for link in links],
-            "revisions": [link.revision for link in links],
+            "merged_ids": [said.merged_id for said in news],
+            "surviving_ids": [said.surviving_id if isinstance(said, MemberMerged) else None for said in news],
+            "revisions": [said.revision for said in news],
         },
     )
 
