@@ -9,6 +9,7 @@ __all__ = [
     "CancellationConflict",
     "GroupNotEmpty",
     "GroupNotFound",
+    "LockEnded",
     "MemberAlreadyMerged",
     "MemberErased",
     "MemberNotFound",
@@ -26,6 +27,7 @@ __all__ = [
     "TooManyItems",
     "TooManyTags",
     "UnknownOrderLine",
+    "UnknownTier",
 ]
 
 
@@ -123,3 +125,11 @@ class NotMerged(Conflict):
 
 class OrderNotFound(NotFound):
     """There is no such order."""
+
+
+class UnknownTier(Refusal):
+    """The tier table has no tier of that name."""
+
+
+class LockEnded(Refusal):
+    """The lock would end before it begins."""

@@ -6,9 +6,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members import operations
 from services.members.domain import Statement
+from services.members.operations import PointsChange, TierPurchase
 from services.members.schemas import OrderIn
 from shared.consumer import Handlers
-from shared.events import ConsentWithdrawn, Envelope, StorefrontOrderSubmitted
+from shared.events import (
+    ConsentWithdrawn,
+    Envelope,
+    PointsClawedBack,
+    PointsEarned,
+    RewardGranted,
+    StorefrontOrderSubmitted,
+)
 from shared.problems import Refusal
 from shared.schemas import validate_items
 
@@ -48,6 +56,32 @@ async def on_consent_withdrawn(session: AsyncSession, events: Sequence[Envelope[
                 source=event.data.source,
                 actor="messaging",
             )
+            for event in events
+        ],
+    )
+
+
+@handlers.on(PointsEarned, PointsClawedBack)
+async def on_points_moved(
+    session: AsyncSession, events: Sequence[Envelope[PointsEarned | PointsClawedBack]]
+) -> None:
+    """Keep what members earn, for tiers that ask for points."""
+    await operations.hear_points(session, [_points_change(event.data) for event in events])
+
+
+def _points_change(said: PointsEarned | PointsClawedBack) -> PointsChange:
+    if isinstance(said, PointsEarned):
+        return PointsChange(said.member_id, said.points, said.earned_at)
+    return PointsChange(said.member_id, -said.points, said.clawed_back_at, said.order_id)
+
+
+@handlers.on(RewardGranted, when=lambda said: said.reward_kind == "tier_upgrade")
+async def on_tier_bought(session: AsyncSession, events: Sequence[Envelope[RewardGranted]]) -> None:
+    """Give the tier that a member paid for in points, or say that it cannot be given."""
+    await operations.take_tier_purchases(
+        session,
+        [
+            TierPurchase(event.data.redemption_id, event.data.member_id, event.data.reference)
             for event in events
         ],
     )

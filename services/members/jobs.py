@@ -24,6 +24,27 @@ async def rejudge_members(database: Database) -> int:
         return await operations.rejudge_members(session, limit=settings().rejudge_batch_members)
 
 
+@jobs.every(30.0)
+async def look_at_tiers(database: Database) -> int:
+    """Prolong and lower tiers whose period, grace or lock is over."""
+    async with database.transaction() as session:
+        return await operations.look_at_tiers(session, limit=settings().rejudge_batch_members)
+
+
+@jobs.every(30.0)
+async def judge_stages(database: Database) -> int:
+    """Move members whose lifecycle stage time alone has changed, or whose history has come."""
+    async with database.transaction() as session:
+        return await operations.judge_stages(session, limit=settings().rejudge_batch_members)
+
+
+@jobs.every(10.0)
+async def sweep_stages(database: Database) -> int:
+    """Carry new rules of the lifecycle to the members there are."""
+    async with database.transaction() as session:
+        return await operations.sweep_stages(session, limit=settings().rejudge_batch_members)
+
+
 @jobs.every(60.0)
 async def drop_expired_tags(database: Database) -> int:
     """Take away tags whose time is over."""

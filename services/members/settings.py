@@ -23,6 +23,20 @@ class MembersSettings(ServiceSettings):
         description="ISO 4217 code of the currency that tiers count spend in; orders in others count "
         "nothing, because an exchange rate would make a tier depend on the day it was judged.",
     )
+    stage_history_hours: float = Field(
+        24.0,
+        gt=0,
+        le=8760,
+        description="Age in hours from which an order is history and no news: its member's stage is judged "
+        "by the job once the rest of that history has had time to come.",
+    )
+    stage_settle_seconds: float = Field(
+        900.0,
+        ge=0,
+        le=86_400,
+        description="Seconds that history is given to come in whole before the stage is judged; an import of "
+        "years in this time says one stage per member.",
+    )
     contact_points_per_member: int = Field(
         20,
         ge=1,
@@ -51,7 +65,8 @@ class MembersSettings(ServiceSettings):
     )
     program_time_zone: str = Field(
         "UTC",
-        description="IANA zone that the program's days are counted in, and those of whose zone is unknown.",
+        description="IANA zone that the program's days are counted in, such as those of the windows and "
+        "periods of tiers, and the days of whose zone is unknown.",
     )
     leap_day_birthday: LeapDay = Field(
         "02-28", description="Month and day on which who was born on 29 February celebrates in other years."

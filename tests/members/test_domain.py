@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,13 +13,10 @@ from services.members.domain import (
     ConsentState,
     IncomingOrder,
     KnownOrder,
-    Ladder,
-    Level,
     Member,
     Statement,
     Verdict,
     heard,
-    judge,
     state_attributes,
     state_of,
     verdict,
@@ -29,9 +25,6 @@ from services.members.schemas import OrderIn
 from tests.members.shop import order
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-LADDER = Ladder(
-    1, [Level("bronze", 0, 0), Level("silver", 1, 20_000), Level("gold", 2, 50_000), Level("top", 3, 150_000)]
-)
 instants = st.integers(0, 5).map(lambda days: NOW + timedelta(days=days))
 
 
@@ -56,38 +49,6 @@ def known(stated: IncomingOrder, **fields: Any) -> KnownOrder:
 
 def incoming(**fields: Any) -> IncomingOrder:
     return OrderIn.model_validate(order(1, **fields)).command()
-
-
-@given(st.integers(-10, 400_000))
-def test_the_tier_earned_is_the_highest_whose_spend_is_reached(spend_minor: int) -> None:
-    level = LADDER.earned(spend_minor)
-    reached = [each for each in LADDER.levels if each.min_spend_minor <= spend_minor]
-    assert level == (reached[-1] if reached else None)
-
-
-@pytest.mark.parametrize("levels", [[(0, 0), (0, 10)], [(1, 0), (0, 10)], [(0, 5), (1, 5)]])
-def test_a_ladder_that_does_not_rise_is_none(levels: list[tuple[int, int]]) -> None:
-    with pytest.raises(ValueError, match="rise"):
-        Ladder(1, [Level(f"l{index}", *level) for index, level in enumerate(levels)])
-
-
-@given(st.lists(st.tuples(st.integers(0, 200_000), instants), max_size=8))
-def test_moves_lead_from_tier_to_tier_and_time_never_runs_back(spends: list[tuple[int, datetime]]) -> None:
-    member = Member(uuid4(), tier="bronze", tier_rank=0, tier_version=1)
-    moves = []
-    for spend_minor, at in spends:
-        member.spend_minor = spend_minor
-        move = judge(member, LADDER, at)
-        if move:
-            moves.append(move)
-    assert all(a.to_tier == b.from_tier and a.changed_at <= b.changed_at for a, b in pairwise(moves))
-    assert member.tier == LADDER.earned(member.spend_minor).name  # type: ignore[union-attr]  # the first level is at 0
-
-
-def test_a_renamed_tier_is_no_move() -> None:
-    member = Member(uuid4(), tier="old", tier_rank=0, tier_version=0)
-    assert judge(member, LADDER, NOW) is None
-    assert (member.tier, member.tier_version, member.has_new_profile) == ("bronze", 1, True)
 
 
 attributes = st.dictionaries(

@@ -82,6 +82,7 @@ async def test_nothing_personal_is_left_and_the_books_are(shop: Shop) -> None:
         "consent_log": 1,
         "birthdays": 1,
         "birthday_changes": 1,
+        "tier_history": 3,
     }
     assert await traces(shop, *MARKERS) == []
     assert await shop.rows(books) == before

@@ -78,10 +78,11 @@ async def test_a_profile_is_changed_and_a_value_taken_away(shop: Shop) -> None:
 async def test_a_new_tier_table_moves_everybody_it_says_it_will(shop: Shop) -> None:
     await shop.take(order(1, "a", 30_000), order(2, "b", 60_000), order(3, "c", 100))
     async with shop.database.transaction() as session:
-        ladder, up, down = await operations.replace_tiers(
-            session, [Level("base", 0, 0), Level("club", 1, 50_000), Level("star", 5, 55_000)]
+        change = await operations.replace_tiers(
+            session, [Level("base", 0, 0), Level("club", 1, 50_000), Level("star", 5, 55_000)], actor="kim"
         )
-    assert (ladder.version, up, down) == (2, 1, 1)
+    assert (change.ladder.version, change.up, change.down) == (2, 1, 1)
+    assert change.moves == {("silver", "base"): 1, ("gold", "star"): 1}
     assert await run_job(shop, "rejudge_members") == 3
     assert await run_job(shop, "rejudge_members") == 0
     moves = await shop.said("member.tier_upgraded", "member.tier_downgraded")
@@ -95,7 +96,9 @@ async def test_a_new_tier_table_moves_everybody_it_says_it_will(shop: Shop) -> N
 async def test_an_order_before_the_job_is_judged_by_the_new_table(shop: Shop) -> None:
     await shop.take(order(1, "a", 30_000))
     async with shop.database.transaction() as session:
-        await operations.replace_tiers(session, [Level("base", 0, 100), Level("club", 1, 31_000)])
+        await operations.replace_tiers(
+            session, [Level("base", 0, 100), Level("club", 1, 31_000)], actor="kim"
+        )
     await shop.take(order(2, "a", 1_000), order(3, "new", 50))
     assert (await shop.member("a"))["tier"] == "club"
     assert (await shop.member("new"))["tier"] is None

@@ -32,8 +32,9 @@ async def replace_tiers(
 ) -> TiersReplaced:
     """Replace the tier table; `dry_run` shows how many members would move. They move within seconds."""
     levels = [Level(tier.name, tier.rank, tier.min_spend_minor, tier.benefits) for tier in body.root]
-    ladder, up, down = await operations.replace_tiers(session, levels)
-    return TiersReplaced.model_validate(_tiers(ladder) | {"members_up": up, "members_down": down})
+    change = await operations.replace_tiers(session, levels, actor=caller.key_id)
+    moves = {"members_up": change.up, "members_down": change.down}
+    return TiersReplaced.model_validate(_tiers(change.ladder) | moves)
 
 
 @router.get("/summary", tags=["program"])

@@ -3,6 +3,7 @@
 from services.members.domain.birthdays import Celebrated, LeapDay, celebration_day, next_celebration
 from services.members.domain.consents import ConsentState, Statement, Subject, consents_of, heard
 from services.members.domain.erasure import Erasure, OldName, fingerprint, owner_of_late_order, said_aloud
+from services.members.domain.lifecycle import STAGES, LifecycleRules, Rhythm
 from services.members.domain.orders import (
     Cancellation,
     ContactPoint,
@@ -21,39 +22,64 @@ from services.members.domain.orders import (
 from services.members.domain.patches import merge_patch
 from services.members.domain.people import ATTRIBUTES, Member, state_attributes
 from services.members.domain.persons import Link, person_of, persons
+from services.members.domain.standing import (
+    Move,
+    buy,
+    days_to_look_at,
+    judge,
+    lock,
+    restore_tier,
+    tier_state,
+    unlock,
+)
 from services.members.domain.tags import HeldTags, TagChange
-from services.members.domain.tiers import Ladder, Level, Move, judge, restore_tier, tier_state
+from services.members.domain.terms import Lock, Terms
+from services.members.domain.tiers import NOTHING, Facts, Figures, Ladder, Level, Period, Policy, Window
 
 __all__ = [
     "ATTRIBUTES",
+    "NOTHING",
+    "STAGES",
     "Cancellation",
     "Celebrated",
     "ConsentState",
     "ContactPoint",
     "Erasure",
+    "Facts",
+    "Figures",
     "HeldTags",
     "IncomingOrder",
     "KnownOrder",
     "Ladder",
     "LeapDay",
     "Level",
+    "LifecycleRules",
     "Line",
     "Link",
+    "Lock",
     "Member",
     "Move",
     "OldName",
     "OrderKey",
+    "Period",
+    "Policy",
     "Refund",
     "RefundedLine",
+    "Rhythm",
     "Statement",
     "Subject",
     "TagChange",
+    "Terms",
     "Verdict",
+    "Window",
+    "buy",
     "celebration_day",
     "consents_of",
+    "days_to_look_at",
     "fingerprint",
     "heard",
     "judge",
+    "lock",
     "merge_patch",
     "next_celebration",
     "owner_of_late_order",
@@ -66,5 +92,6 @@ __all__ = [
     "state_of",
     "tier_state",
     "total_of",
+    "unlock",
     "verdict",
 ]

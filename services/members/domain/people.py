@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from services.members.domain.persons import Link
+from services.members.domain.terms import Terms
 
 __all__ = ["ATTRIBUTES", "Member", "state_attributes"]
 
@@ -39,6 +40,14 @@ class Member:
     orders_count: int = 0
     last_order_at: datetime | None = None
     revision: int = 0
+    purchases_count: int = 0
+    first_purchase_at: datetime | None = None
+    last_purchase_at: datetime | None = None
+    has_tier_terms: bool = False
+    stage: str = "identification"
+    stage_since: datetime | None = None
+    stage_look_at: datetime | None = None
+    stage_is_stale: bool = False
     erased_at: datetime | None = None
     is_new: bool = False
     is_changed: bool = False
@@ -47,6 +56,7 @@ class Member:
     has_new_zone: bool = False
     link: Link | None = None
     merged: list["Member"] = field(default_factory=list)
+    terms: Terms = field(default_factory=Terms)
 
     @property
     def person_id(self) -> UUID:
@@ -83,6 +93,11 @@ class Member:
     def _last_to_say(self, name: str) -> "Member":
         everybody = [self, *self.merged]
         return max(everybody, key=lambda member: _instant(member.attributes_stated_at.get(name, "")))
+
+    @property
+    def person_purchases(self) -> int:
+        """Purchases of this member and everybody merged into it."""
+        return self.purchases_count + sum(member.purchases_count for member in self.merged)
 
 
 def state_attributes(member: Member, attributes: Mapping[str, Any], stated_at: datetime) -> None:

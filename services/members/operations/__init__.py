@@ -19,6 +19,15 @@ from services.members.operations.groups import (
     read_groups,
     save_group,
 )
+from services.members.operations.holding import (
+    PointsChange,
+    TierLock,
+    TierPurchase,
+    hear_points,
+    lock_tiers,
+    take_tier_purchases,
+    unlock_tiers,
+)
 from services.members.operations.intake import OrderTaken, take_orders
 from services.members.operations.merges import Merge, Merged, merge_members, unmerge_members
 from services.members.operations.profile import ProfileChange, ProfileChanged, change_profiles
@@ -40,9 +49,23 @@ from services.members.operations.returns import (
     take_cancellations,
     take_refunds,
 )
+from services.members.operations.stages import (
+    judge_stages,
+    read_lifecycle,
+    replace_lifecycle,
+    sweep_stages,
+)
 from services.members.operations.summary import Summary, fold_tallies, summarise
 from services.members.operations.tags import change_tags, drop_expired_tags
-from services.members.operations.tiers import count_members_to_judge, rejudge_members, replace_tiers
+from services.members.operations.tiers import (
+    TableChange,
+    WouldMove,
+    count_members_to_judge,
+    look_at_tiers,
+    preview_tiers,
+    rejudge_members,
+    replace_tiers,
+)
 
 __all__ = [
     "AttributeSchema",
@@ -53,11 +76,16 @@ __all__ = [
     "Merge",
     "Merged",
     "OrderTaken",
+    "PointsChange",
     "ProfileChange",
     "ProfileChanged",
     "RefundTaken",
     "SchemaReplaced",
     "Summary",
+    "TableChange",
+    "TierLock",
+    "TierPurchase",
+    "WouldMove",
     "apply_parked",
     "celebrate_birthdays",
     "change_memberships",
@@ -69,10 +97,16 @@ __all__ = [
     "erase_members",
     "find_member",
     "fold_tallies",
+    "hear_points",
+    "judge_stages",
+    "lock_tiers",
+    "look_at_tiers",
     "merge_members",
+    "preview_tiers",
     "read_attribute_schema",
     "read_group_members",
     "read_groups",
+    "read_lifecycle",
     "read_member",
     "read_member_page",
     "read_members",
@@ -83,12 +117,16 @@ __all__ = [
     "record_consents",
     "rejudge_members",
     "replace_attribute_schema",
+    "replace_lifecycle",
     "replace_tiers",
     "save_group",
     "search_members",
     "summarise",
+    "sweep_stages",
     "take_cancellations",
     "take_orders",
     "take_refunds",
+    "take_tier_purchases",
+    "unlock_tiers",
     "unmerge_members",
 ]

@@ -2,53 +2,69 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.members.domain import KnownOrder, Ladder, Member, Move, judge, restore_tier, state_of
+from services.members.domain import NOTHING, KnownOrder, Member, restore_tier, state_of
 from services.members.errors import MemberErased, MemberNotFound
 from services.members.operations.birthday_schedules import reschedule
+from services.members.operations.rhythms import Rhythms
 from services.members.operations.snapshots import profiles
+from services.members.operations.standings import NO_TIER, Standings
 from services.members.repository import people, program
-from shared.events import (
-    Event,
-    MemberTierDowngraded,
-    MemberTierUpgraded,
-)
+from services.members.repository.program import Rules
+from services.members.settings import settings
+from shared.events import Event
 from shared.outbox import emit
 from shared.problems import Refusal
 
 __all__ = ["Changes"]
 
-NO_TIER = "none"
-
 
 class Changes:
     """The members a batch has locked, and the events and figures that follow from what it does to them."""
 
-    def __init__(self, session: AsyncSession, ladder: Ladder, currency: str, actor: str) -> None:
+    def __init__(self, session: AsyncSession, rules: Rules, currency: str, actor: str) -> None:
         self.session = session
         self.actor = actor
-        self.ladder = ladder
+        self.ladder = rules.ladder
         self.currency = currency
+        # By the database's clock, when the batch began: what it judges, it judges as of this instant.
+        self.now = rules.now
         self.members: dict[UUID, Member] = {}
         self.events: list[Event] = []
         self.figures: Counter[str] = Counter()
+        self.standings = Standings(session, rules.ladder, rules.now, self.events, self.figures)
+        self.rhythms = Rhythms(session, rules.lifecycle, rules.now)
 
     @classmethod
-    async def begin(cls, session: AsyncSession, currency: str, *, actor: str = "members") -> "Changes":
-        """Begin a batch; `currency` is the one that spend is counted in, `actor` who is on record for it."""
-        return cls(session, await program.ladder(session), currency, actor)
+    async def begin(
+        cls,
+        session: AsyncSession,
+        currency: str,
+        *,
+        actor: str = "members",
+        as_of: datetime | None = None,
+    ) -> "Changes":
+        """Begin a batch; `currency` is the one that spend is counted in, `actor` who is on record for it.
+
+        `as_of` judges as of another instant than now: a test's clock, or a job that makes up for lost time.
+        """
+        rules = await program.rules(session, settings().program_time_zone)
+        return cls(session, rules if as_of is None else replace(rules, now=as_of), currency, actor)
 
     async def lock(self, member_ids: Collection[UUID]) -> None:
         """Lock members that are not locked yet, and with them everybody who is the same person.
 
         Call it once per batch, before anything else is locked.
         """
-        self.members |= await people.lock_members(self.session, set(member_ids) - self.members.keys())
+        locked = await people.lock_members(self.session, set(member_ids) - self.members.keys())
+        self.members |= locked
+        await self.standings.load(locked.values())
 
     def person(self, member_id: UUID) -> Member:
         """Return the person behind a locked member: who holds the tier and the consents, and is told of.
@@ -66,7 +82,7 @@ class Changes:
 
     def join(self, member_id: UUID) -> Member:
         """Take in a new member, in the tier that everybody starts in."""
-        level = self.ladder.earned(0)
+        level = self.ladder.earned(NOTHING)
         member = Member(member_id, tier_version=self.ladder.version, is_new=True, has_new_profile=True)
         if level is not None:
             member.tier, member.tier_rank = level.name, level.rank
@@ -85,44 +101,50 @@ class Changes:
         """Carry an order's new state into the figures, and its new spend into the member's tier."""
         self.figures[f"orders:{state_before}"] -= 1
         self.figures[f"orders:{state_of(order)}"] += 1
-        self.spend(order, order.spend_minor - spend_before_minor, at, "refund")
-
-    def spend(self, order: KnownOrder, change_minor: int, at: datetime, reason_down: str) -> None:
-        """Add to a member's spend and judge the tier; orders in other currencies count nothing."""
-        if order.currency != self.currency or not change_minor:
+        if state_before != "paid":
             return
-        member = self.members[order.member_id]
-        member.spend_minor += change_minor
-        member.is_changed = True
-        self.judge(self.person(member.id), at, "spend" if change_minor > 0 else reason_down)
+        person = self.person(order.member_id)
+        if state_of(order) != "paid":
+            self.rhythms.unbought(self.members[order.member_id], person)
+        self._spend(order, order.spend_minor - spend_before_minor)
+        self.judge(person, at, "refund")
+
+    def order_paid(self, order: KnownOrder) -> None:
+        """Carry a payment into the member's rhythm and spend, and judge the tier by it."""
+        assert order.paid_at is not None
+        if state_of(order) == "paid":
+            self.rhythms.bought(self.members[order.member_id], order.paid_at)
+        self._spend(order, order.spend_minor)
+        self.judge(self.person(order.member_id), order.paid_at, "spend")
+
+    def _spend(self, order: KnownOrder, change_minor: int) -> None:
+        """Add to a member's spend; orders in other currencies count nothing."""
+        if order.currency == self.currency and change_minor:
+            member = self.members[order.member_id]
+            member.spend_minor += change_minor
+            member.is_changed = True
 
     def judge(self, member: Member, at: datetime, reason: str) -> None:
-        """Put a person into the tier that the spend earns, and say so; `member` is no alias."""
-        before = member.tier
-        self._move(member, before, judge(member, self.ladder, at), reason)
+        """Put a person into the tier that is due, and say so; `member` is no alias."""
+        self.standings.judge(member, at, reason)
 
     def restore_tier(self, member: Member, state: Mapping[str, Any], at: datetime, reason: str) -> None:
         """Give a member the tier state back that it had before a merge, and say so if it is a person."""
         before = member.tier
-        move = restore_tier(member, state, at)
+        move = restore_tier(member, state, at, reason)
         if member.link is None:
-            self._move(member, before, move, reason)
+            self.standings.tell(member, before, [] if move is None else [move])
 
     def count_person(self, member: Member, change: int) -> None:
         """Count a person in the figures, or no longer (`change` -1)."""
         self.figures["members"] += change
         self.figures[f"tier:{member.tier or NO_TIER}"] += change
 
-    def _move(self, member: Member, before: str | None, move: Move | None, reason: str) -> None:
-        if member.tier != before:
-            self.figures[f"tier:{before or NO_TIER}"] -= 1
-            self.figures[f"tier:{member.tier or NO_TIER}"] += 1
-        if move is not None:
-            self.figures["tier_upgrades" if move.is_upgrade else "tier_downgrades"] += 1
-            self.events.append(_moved(move, reason))
-
     async def save(self) -> None:
-        """Write the members, the figures and the events of the batch."""
+        """Judge what could not be judged before, and write the members, the figures and the events."""
+        await self.standings.settle()
+        await self.rhythms.settle(self.members)
+        terms = self.standings.changed_terms(self.members)
         for member in self.members.values():
             if member.has_new_profile:
                 self.person(member.id).has_new_profile = True
@@ -141,27 +163,9 @@ class Changes:
             [m for m in touched if m.has_new_birthday or (m.has_new_zone and m.birthday is not None)],
             self.actor,
         )
+        await self.standings.save(terms)
+        await self.rhythms.save()
         await program.add_tallies(self.session, self.figures)
+        self.events += self.rhythms.events
         self.events += await profiles(self.session, told)
         await emit(self.session, self.events)
-
-
-def _moved(move: Move, reason: str) -> Event:
-    if move.is_upgrade:
-        assert move.to_tier is not None
-        return MemberTierUpgraded(
-            member_id=move.member_id,
-            from_tier=move.from_tier,
-            to_tier=move.to_tier,
-            changed_at=move.changed_at,
-            reason=reason,
-            window_spend_minor=move.spend_minor,
-        )
-    return MemberTierDowngraded(
-        member_id=move.member_id,
-        from_tier=move.from_tier,
-        to_tier=move.to_tier,
-        changed_at=move.changed_at,
-        reason=reason,
-        window_spend_minor=move.spend_minor,
-    )

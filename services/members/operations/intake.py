@@ -123,12 +123,18 @@ class _Batch:
     def _welcome(self, created: Mapping[Customer, UUID]) -> None:
         now = utc_now()
         for customer, member_id in created.items():
-            self.changes.join(member_id)
+            member = self.changes.join(member_id)
             # What a source calls somebody can be their e-mail address, and nothing on this topic can be
             # taken back; the hash is as good a name.
             name = fingerprint_of(customer).hex()
             self.changes.events.append(
-                MemberCreated(member_id=member_id, source=customer[0], external_id=name, created_at=now)
+                MemberCreated(
+                    member_id=member_id,
+                    source=customer[0],
+                    external_id=name,
+                    created_at=now,
+                    tier=member.tier,
+                )
             )
 
     def decide(self, under_lock: dict[OrderKey, KnownOrder]) -> None:
@@ -207,8 +213,7 @@ class _Batch:
             order = self.known[stated.key]
             changes.events.append(_paid(order, stated))
             changes.figures[f"revenue:{order.currency}"] += order.total_minor
-            assert order.paid_at is not None
-            changes.spend(order, order.spend_minor, order.paid_at, "spend")
+            changes.order_paid(order)
             self._accept(index, order)
         for order, _ in self.new.values():
             changes.order_came(order)

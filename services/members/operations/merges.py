@@ -134,6 +134,7 @@ class _Batch:
             MemberMerged(surviving_id=person.id, merged_id=merged.id, merged_at=self.now, revision=revision)
         )
         self._say_consents(person, before, MERGE)
+        self.changes.rhythms.relinked(person)
         self.changes.judge(person, self.now, MERGE)
 
     def unmerge(self, command: Merge) -> Merged | Refusal:
@@ -174,6 +175,7 @@ class _Batch:
             # The tier before a later merge was one with this member in it.
             if later.surviving_id == survivor.id and later.merged_at >= known.merged_at:
                 self.history[later.merged_id] = replace(later, tier_before=None)
+        self.changes.rhythms.relinked(person, merged)
         for each in (person, merged):
             self.changes.judge(each, self.now, UNMERGE)
 

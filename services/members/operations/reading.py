@@ -12,6 +12,7 @@ from services.members.domain import ConsentState, Ladder, Member, consents_of
 from services.members.errors import MemberNotFound, OrderNotFound
 from services.members.repository import aliases, consents, orders, people, program, returns
 from services.members.repository.consents import Key
+from services.members.settings import settings
 
 __all__ = [
     "find_member",
@@ -118,4 +119,4 @@ def _judged_by(row: RowMapping, person: Member, said: Mapping[Key, ConsentState]
 
 async def read_tiers(session: AsyncSession) -> Ladder:
     """Return the tier table that holds now."""
-    return await program.ladder(session)
+    return (await program.rules(session, settings().program_time_zone)).ladder

@@ -39,12 +39,17 @@ FORGOTTEN = (
     "member_attributes",
     "birthdays",
     "birthday_changes",
+    "tier_terms",
+    "tier_history",
+    "stage_history",
 )
 """Tables whose rows go with their member; each has a column `member_id`."""
 
 KEPT = {
     "orders": "the books: what was sold, when and for how much; the hash of what the customer said goes",
     "erased_identities": "keyed hashes, so that late orders of old resurrect nobody",
+    "points_by_day": "the books: how many points were earned on which day",
+    "tier_purchases": "the books: which redemption paid for which tier",
 }
 """Tables that name members and keep their rows, each with the reason."""
 

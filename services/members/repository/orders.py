@@ -22,6 +22,7 @@ __all__ = [
     "orders_by_key",
     "orders_of_member",
     "pay_orders",
+    "payment_times",
     "refund_lines",
     "refund_orders",
 ]
@@ -84,6 +85,10 @@ REFUND = text(
     FROM unnest(CAST(:ids AS uuid[]), CAST(:refunded AS bigint[])) AS n(id, refunded_minor)
     WHERE orders.id = n.id
     """
+)
+
+PAYMENT_TIMES = text(
+    "SELECT id, paid_at FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) AND paid_at IS NOT NULL"
 )
 
 LINES_LEFT = text(
@@ -218,6 +223,13 @@ async def pay_orders(session: AsyncSession, orders: Sequence[KnownOrder]) -> Non
                 "payments": [order.payment_id for order in orders],
             },
         )
+
+
+async def payment_times(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, datetime]:
+    """Return when orders were paid; those that were not, or are not known, are left out."""
+    if not ids:
+        return {}
+    return {row.id: row.paid_at for row in await session.execute(PAYMENT_TIMES, {"ids": list(ids)})}
 
 
 async def cancel_orders(session: AsyncSession, orders: Sequence[KnownOrder]) -> None:

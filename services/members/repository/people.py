@@ -54,7 +54,8 @@ Customer = tuple[str, str]
 
 COLUMNS = (
     "id, display_name, locale, time_zone, country, birthday, attributes_stated_at, tier, tier_rank,"
-    " tier_changed_at, tier_version, spend_minor, orders_count, last_order_at, revision"
+    " tier_changed_at, tier_version, spend_minor, orders_count, last_order_at, revision, purchases_count,"
+    " first_purchase_at, last_purchase_at, has_tier_terms, stage, stage_since, stage_look_at, stage_is_stale"
 )
 
 ROWS = """
@@ -62,7 +63,10 @@ ROWS = """
            CAST(:countries AS text[]), CAST(:birthdays AS date[]), CAST(:stated AS jsonb[]),
            CAST(:tiers AS text[]), CAST(:ranks AS integer[]), CAST(:moved AS timestamptz[]),
            CAST(:versions AS integer[]), CAST(:spends AS bigint[]), CAST(:counts AS integer[]),
-           CAST(:ordered AS timestamptz[]), CAST(:revisions AS bigint[]))
+           CAST(:ordered AS timestamptz[]), CAST(:revisions AS bigint[]), CAST(:purchases AS integer[]),
+           CAST(:first_purchases AS timestamptz[]), CAST(:last_purchases AS timestamptz[]),
+           CAST(:terms AS boolean[]), CAST(:stages AS text[]), CAST(:stage_sinces AS timestamptz[]),
+           CAST(:stage_looks AS timestamptz[]), CAST(:stage_stale AS boolean[]))
 """
 
 MEMBER_IDS = text(
@@ -111,7 +115,10 @@ UPDATE_MEMBERS = text(
         birthday = n.birthday, attributes_stated_at = n.attributes_stated_at, tier = n.tier,
         tier_rank = n.tier_rank, tier_changed_at = n.tier_changed_at, tier_version = n.tier_version,
         spend_minor = n.spend_minor, orders_count = n.orders_count, last_order_at = n.last_order_at,
-        revision = n.revision, updated_at = clock_timestamp()
+        revision = n.revision, purchases_count = n.purchases_count,
+        first_purchase_at = n.first_purchase_at, last_purchase_at = n.last_purchase_at,
+        has_tier_terms = n.has_tier_terms, stage = n.stage, stage_since = n.stage_since,
+        stage_look_at = n.stage_look_at, stage_is_stale = n.stage_is_stale, updated_at = clock_timestamp()
     FROM {ROWS} AS n({COLUMNS})
     WHERE members.id = n.id
     """  # noqa: S608 - constants
@@ -340,6 +347,14 @@ def _member_columns(members: Sequence[Member]) -> dict[str, list[Any]]:
         "counts": [member.orders_count for member in members],
         "ordered": [member.last_order_at for member in members],
         "revisions": [member.revision for member in members],
+        "purchases": [member.purchases_count for member in members],
+        "first_purchases": [member.first_purchase_at for member in members],
+        "last_purchases": [member.last_purchase_at for member in members],
+        "terms": [member.has_tier_terms for member in members],
+        "stages": [member.stage for member in members],
+        "stage_sinces": [member.stage_since for member in members],
+        "stage_looks": [member.stage_look_at for member in members],
+        "stage_stale": [member.stage_is_stale for member in members],
     }
 
 

@@ -1,54 +1,81 @@
-"""The tier table, and the figures of the summary."""
+"""The rules of the program, whom they are for, and the figures of the summary."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.members.domain import Ladder, Level
+from services.members.domain import Ladder, Level, LifecycleRules, Member, Policy
+from shared.clock import zone
 
 __all__ = [
+    "Rules",
     "add_tallies",
     "count_members_to_judge",
     "figures",
     "fold_tallies",
+    "insert_lifecycle",
     "insert_tiers",
-    "ladder",
     "lock_tiers",
     "members_to_judge",
-    "would_move",
+    "persons_page",
+    "rules",
 ]
 
 CURRENT = "(SELECT max(version) FROM tiers)"
 
-LADDER = text(
-    f"SELECT version, name, rank, min_spend_minor, benefits FROM tiers WHERE version = {CURRENT}"  # noqa: S608 - constant
-).columns(benefits=JSONB)
+# Everything that a batch is judged by, in one statement; a level per row, and the rest on each of them.
+RULES = text(
+    f"""
+    SELECT t.version, t.name, t.rank, t.min_spend_minor, CAST(t.benefits AS text) AS benefits, t.min_orders,
+        t.min_points, CAST(p.policy AS text) AS policy, l.version AS lifecycle_version,
+        CAST(l.rules AS text) AS lifecycle, clock_timestamp() AS now
+    FROM tiers AS t JOIN tier_policies AS p USING (version)
+    CROSS JOIN (SELECT version, rules FROM lifecycles ORDER BY version DESC LIMIT 1) AS l
+    WHERE t.version = {CURRENT}
+    """  # noqa: S608 - constant
+)
 
 INSERT_TIERS = text(
     """
-    INSERT INTO tiers (version, name, rank, min_spend_minor, benefits)
+    INSERT INTO tiers (version, name, rank, min_spend_minor, min_orders, min_points, benefits)
     SELECT :version, * FROM unnest(CAST(:names AS text[]), CAST(:ranks AS integer[]),
-                                   CAST(:spends AS bigint[]), CAST(:benefits AS jsonb[]))
+                                   CAST(:spends AS bigint[]), CAST(:orders AS bigint[]),
+                                   CAST(:points AS bigint[]), CAST(:benefits AS jsonb[]))
     """
 )
 
-WOULD_MOVE = text(
+INSERT_POLICY = text(
+    "INSERT INTO tier_policies (version, policy, actor) VALUES (:version, CAST(:policy AS jsonb), :actor)"
+)
+
+INSERT_LIFECYCLE = text(
+    "INSERT INTO lifecycles (version, rules, actor) VALUES (:version, CAST(:rules AS jsonb), :actor)"
+)
+
+# Persons, each with the figures of everybody merged into it.
+PERSONS = text(
     """
-    SELECT count(*) FILTER (WHERE earned > tier_rank) AS up,
-           count(*) FILTER (WHERE earned < tier_rank) AS down
-    FROM (
-        SELECT tier_rank, coalesce((
-            SELECT max(n.rank) FROM unnest(CAST(:ranks AS integer[]), CAST(:spends AS bigint[]))
-                AS n(rank, spend)
-            WHERE n.spend <= members.spend_minor + coalesce((
-                SELECT sum(m.spend_minor) FROM aliases AS a JOIN members AS m ON m.id = a.merged_id
-                WHERE a.person_id = members.id), 0)), -1) AS earned
-        FROM members
-        WHERE NOT EXISTS (SELECT FROM aliases WHERE aliases.merged_id = members.id)) AS judged
+    SELECT m.id, m.tier, m.tier_rank, m.tier_changed_at, m.tier_version, m.has_tier_terms,
+        m.spend_minor + coalesce(a.spend_minor, 0) AS spend_minor,
+        m.purchases_count + coalesce(a.purchases_count, 0) AS purchases_count,
+        coalesce(a.ids, '{}') AS alias_ids
+    FROM (SELECT * FROM members
+          WHERE (CAST(:after AS uuid) IS NULL OR id > CAST(:after AS uuid))
+            AND NOT EXISTS (SELECT FROM aliases WHERE aliases.merged_id = members.id)
+          ORDER BY id LIMIT :limit) AS m
+    LEFT JOIN LATERAL (
+        SELECT CAST(sum(o.spend_minor) AS bigint) AS spend_minor,
+            CAST(sum(o.purchases_count) AS integer) AS purchases_count, array_agg(o.id) AS ids
+        FROM aliases JOIN members AS o ON o.id = aliases.merged_id
+        WHERE aliases.person_id = m.id HAVING count(*) > 0) AS a ON true
+    ORDER BY m.id
     """
 )
 
@@ -87,40 +114,88 @@ FOLD = text(
 )
 
 
-async def ladder(session: AsyncSession) -> Ladder:
-    """Return the tier table that holds now."""
-    rows = (await session.execute(LADDER)).all()
-    levels = [Level(row.name, row.rank, row.min_spend_minor, row.benefits) for row in rows]
-    return Ladder(rows[0].version, levels)
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a batch is judged by, and when by the database's clock it began."""
+
+    ladder: Ladder
+    lifecycle: LifecycleRules
+    now: datetime
 
 
-async def lock_tiers(session: AsyncSession) -> None:
-    """Let only one change of the tier table happen at a time; readers are not kept waiting."""
-    await session.execute(text("LOCK TABLE tiers IN SHARE ROW EXCLUSIVE MODE"))
-
-
-async def insert_tiers(session: AsyncSession, version: int, levels: Sequence[Level]) -> None:
-    """Write a new version of the tier table."""
-    await session.execute(
-        INSERT_TIERS,
-        {
-            "version": version,
-            "names": [level.name for level in levels],
-            "ranks": [level.rank for level in levels],
-            "spends": [level.min_spend_minor for level in levels],
-            "benefits": [msgspec.json.encode(level.benefits).decode() for level in levels],
-        },
+async def rules(session: AsyncSession, zone_name: str) -> Rules:
+    """Return the tier table and the lifecycle that hold now; days are those of the zone."""
+    rows = (await session.execute(RULES)).all()
+    last = rows[0]
+    return Rules(
+        _ladder(tuple(tuple(row[:7]) for row in rows), last.policy, zone_name),
+        _lifecycle(last.lifecycle_version, last.lifecycle),
+        last.now,
     )
 
 
-async def would_move(session: AsyncSession, levels: Sequence[Level]) -> tuple[int, int]:
-    """Return how many members a tier table would move up and down."""
-    parameters = {
-        "ranks": [level.rank for level in levels],
-        "spends": [level.min_spend_minor for level in levels],
-    }
-    row = (await session.execute(WOULD_MOVE, parameters)).one()
-    return row.up, row.down
+@lru_cache(maxsize=16)
+def _ladder(rows: tuple[tuple[Any, ...], ...], policy: str, zone_name: str) -> Ladder:
+    # Parsed once and not for every batch; the key is the content, because a version may be rolled back.
+    levels = [
+        Level(name, rank, spend, msgspec.json.decode(benefits), orders, points)
+        for _, name, rank, spend, benefits, orders, points in rows
+    ]
+    return Ladder(rows[0][0], levels, msgspec.json.decode(policy, type=Policy), zone(zone_name))
+
+
+@lru_cache(maxsize=16)
+def _lifecycle(version: int, rules: str) -> LifecycleRules:
+    return replace(msgspec.json.decode(rules, type=LifecycleRules), version=version)
+
+
+async def lock_tiers(session: AsyncSession) -> None:
+    """Let only one change of the program happen at a time; readers are not kept waiting."""
+    await session.execute(text("LOCK TABLE tiers IN SHARE ROW EXCLUSIVE MODE"))
+
+
+async def insert_tiers(session: AsyncSession, ladder: Ladder, *, actor: str) -> None:
+    """Write a new version of the tier table."""
+    levels = ladder.levels
+    await session.execute(
+        INSERT_TIERS,
+        {
+            "version": ladder.version,
+            "names": [level.name for level in levels],
+            "ranks": [level.rank for level in levels],
+            "spends": [level.min_spend_minor for level in levels],
+            "orders": [level.min_orders for level in levels],
+            "points": [level.min_points for level in levels],
+            "benefits": [msgspec.json.encode(level.benefits).decode() for level in levels],
+        },
+    )
+    policy = msgspec.json.encode(ladder.policy).decode()
+    await session.execute(INSERT_POLICY, {"version": ladder.version, "policy": policy, "actor": actor})
+
+
+async def insert_lifecycle(session: AsyncSession, rules: LifecycleRules, *, actor: str) -> None:
+    """Write a new version of the lifecycle; a job carries it to the members there are."""
+    document = msgspec.json.encode(rules).decode()
+    await session.execute(INSERT_LIFECYCLE, {"version": rules.version, "rules": document, "actor": actor})
+
+
+async def persons_page(session: AsyncSession, *, after: UUID | None, limit: int) -> list[Member]:
+    """Return persons in the order of their ids, as far as a judgement of their tier needs them."""
+    rows = await session.execute(PERSONS, {"after": after, "limit": limit})
+    return [
+        Member(
+            row.id,
+            tier=row.tier,
+            tier_rank=row.tier_rank,
+            tier_changed_at=row.tier_changed_at,
+            tier_version=row.tier_version,
+            has_tier_terms=row.has_tier_terms,
+            spend_minor=row.spend_minor,
+            purchases_count=row.purchases_count,
+            merged=[Member(alias_id) for alias_id in row.alias_ids],
+        )
+        for row in rows
+    ]
 
 
 async def members_to_judge(session: AsyncSession, *, limit: int) -> list[UUID]:

@@ -31,7 +31,7 @@ from sqlalchemy.orm import DeclarativeBase
 from shared.database import new_metadata
 from shared.platform_tables import add_platform_tables
 
-__all__ = ["Base"]
+__all__ = ["INSTANT", "NOW", "ROOM", "Base", "member_column", "metadata"]
 
 
 class Base(DeclarativeBase):
@@ -49,7 +49,7 @@ NOW = text("clock_timestamp()")
 ROOM = {"fillfactor": 85}
 
 
-def _member_column(*, primary_key: bool = False) -> "Column[object]":
+def member_column(*, primary_key: bool = False) -> "Column[object]":
     return Column(
         "member_id",
         Uuid,
@@ -79,12 +79,26 @@ members = Table(
     Column("spend_minor", BigInteger, nullable=False, server_default=text("0")),
     Column("orders_count", Integer, nullable=False, server_default=text("0")),
     Column("last_order_at", INSTANT),
+    # Paid orders that were neither called off nor refunded whole; the rhythm that stages are judged by.
+    Column("purchases_count", Integer, nullable=False, server_default=text("0")),
+    Column("first_purchase_at", INSTANT),
+    Column("last_purchase_at", INSTANT),
+    # Whether `tier_terms` has a row: most members hold their tier on plain terms.
+    Column("has_tier_terms", Boolean, nullable=False, server_default=text("false")),
+    Column("stage", Text, nullable=False, server_default=text("'identification'")),
+    Column("stage_since", INSTANT),
+    # When a job looks at the stage next, at the latest. An order makes it no later, so that the index that
+    # it is in need not follow every order.
+    Column("stage_look_at", INSTANT),
+    # Whether the stage has to be judged anew from all orders, because one came or went out of order.
+    Column("stage_is_stale", Boolean, nullable=False, server_default=text("false")),
     Column("revision", BigInteger, nullable=False, server_default=text("0")),
     Column("updated_at", INSTANT, nullable=False, server_default=NOW),
     # Nothing personal is left in a row that has it; the id stays, because the books name it.
     Column("erased_at", INSTANT),
     CheckConstraint("spend_minor >= 0", name="spend_minor"),
     Index("ix_members_tier_version", "tier_version", "id"),
+    Index("ix_members_stage_look_at", "stage_look_at", postgresql_where=text("stage_look_at IS NOT NULL")),
     postgresql_with=ROOM,
 )
 
@@ -93,7 +107,7 @@ identities = Table(
     metadata,
     Column("source", Text, nullable=False),
     Column("external_id", Text, nullable=False),
-    _member_column(),
+    member_column(),
     Column("first_seen_at", INSTANT, nullable=False, server_default=NOW),
     PrimaryKeyConstraint("source", "external_id", name="pk_identities"),
     Index("ix_identities_member_id", "member_id"),
@@ -113,7 +127,7 @@ erased_identities = Table(
 contact_points = Table(
     "contact_points",
     metadata,
-    _member_column(),
+    member_column(),
     Column("channel", Text, nullable=False),
     Column("address", Text, nullable=False),
     Column("verified", Boolean, nullable=False, server_default=text("false")),
@@ -125,7 +139,7 @@ contact_points = Table(
 consents = Table(
     "consents",
     metadata,
-    _member_column(),
+    member_column(),
     Column("channel", Text, nullable=False),
     Column("purpose", Text, nullable=False),
     Column("granted", Boolean, nullable=False),
@@ -142,7 +156,7 @@ consent_log = Table(
     "consent_log",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    _member_column(),
+    member_column(),
     Column("channel", Text, nullable=False),
     Column("purpose", Text, nullable=False),
     Column("granted", Boolean, nullable=False),
@@ -159,7 +173,7 @@ consent_log = Table(
 tags = Table(
     "tags",
     metadata,
-    _member_column(),
+    member_column(),
     Column("tag", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("given_at", INSTANT, nullable=False, server_default=NOW),
@@ -181,7 +195,7 @@ member_groups = Table(
 group_memberships = Table(
     "group_memberships",
     metadata,
-    _member_column(),
+    member_column(),
     Column("group_name", Text, ForeignKey("member_groups.name"), nullable=False),
     Column("added_by", Text, nullable=False),
     Column("added_at", INSTANT, nullable=False, server_default=NOW),
@@ -203,7 +217,7 @@ attribute_schemas = Table(
 member_attributes = Table(
     "member_attributes",
     metadata,
-    _member_column(primary_key=True),
+    member_column(primary_key=True),
     Column("attributes", JSONB, nullable=False),
     Column("schema_version", Integer, nullable=False),
     Column("updated_at", INSTANT, nullable=False, server_default=NOW),
@@ -214,7 +228,7 @@ member_attributes = Table(
 birthdays = Table(
     "birthdays",
     metadata,
-    _member_column(primary_key=True),
+    member_column(primary_key=True),
     Column("birthday_year", Integer),
     Column("next_at", INSTANT),
     Column("celebrated_year", Integer),
@@ -227,7 +241,7 @@ birthday_changes = Table(
     "birthday_changes",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    _member_column(),
+    member_column(),
     Column("is_first", Boolean, nullable=False),
     Column("actor", Text, nullable=False),
     Column("recorded_at", INSTANT, nullable=False, server_default=NOW),
@@ -238,7 +252,7 @@ orders = Table(
     "orders",
     metadata,
     Column("id", Uuid, primary_key=True),
-    _member_column(),
+    member_column(),
     Column("source", Text, nullable=False),
     Column("shop_id", Text, nullable=False),
     Column("external_order_id", Text, nullable=False),
@@ -331,12 +345,16 @@ tiers = Table(
     Column("version", Integer, nullable=False),
     Column("name", Text, nullable=False),
     Column("rank", Integer, nullable=False),
-    Column("min_spend_minor", BigInteger, nullable=False),
+    Column("min_spend_minor", BigInteger),
+    Column("min_orders", BigInteger),
+    Column("min_points", BigInteger),
     Column("benefits", JSONB, nullable=False, server_default=text("'{}'")),
     Column("created_at", INSTANT, nullable=False, server_default=NOW),
     PrimaryKeyConstraint("version", "name", name="pk_tiers"),
     UniqueConstraint("version", "rank", name="uq_tiers_rank"),
     CheckConstraint("min_spend_minor >= 0", name="min_spend_minor"),
+    CheckConstraint("min_orders >= 0", name="min_orders"),
+    CheckConstraint("min_points >= 0", name="min_points"),
 )
 
 # What the summary adds up: each batch writes its differences, so that no two batches wait for one counter;

@@ -1,0 +1,6 @@
+"""Tables of members."""
+
+from services.members.models import standing
+from services.members.models.tables import Base, metadata
+
+__all__ = ["Base", "metadata", "standing"]
