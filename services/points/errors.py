@@ -7,6 +7,46 @@ class InsufficientPoints(Refusal):
     """The member has not enough available points."""
 
 
+class InvalidPoints(Refusal):
+    """Points are a whole number of at least one, and no more than one entry may hold."""
+
+
+class HoldNotFound(NotFound):
+    """There is no such hold."""
+
+
+class HoldExpired(Conflict):
+    """The hold was not captured in time: its points are free again."""
+
+
+class HoldAlreadyCaptured(Conflict):
+    """The hold was captured before."""
+
+
+class HoldAlreadyVoided(Conflict):
+    """The hold was voided before."""
+
+
+class HoldExceeded(Refusal):
+    """A capture takes no more than is held."""
+
+
+class HoldConflict(Conflict):
+    """There is another hold under this id."""
+
+
+class HoldInThePast(Refusal):
+    """A hold ends in the future."""
+
+
+class TransferToOneself(Refusal):
+    """Points are transferred between two members, and these are one."""
+
+
+class TransferConflict(Conflict):
+    """There is another transfer under this id."""
+
+
 class RewardNotFound(NotFound):
     """There is no such reward in the catalogue."""
 

@@ -1,7 +1,7 @@
 """What points hear: orders that are paid earn, orders that are refunded give back, members hold tiers.
 
-`order.cancelled` is not among it: calling an order off moves no money, and what was paid for it comes back as
-`order.refunded`.
+`order.cancelled` takes nothing back: calling an order off moves no money, and what was paid for it comes back
+as `order.refunded`. What members spent or held for the order is theirs again.
 """
 
 from collections.abc import Sequence
@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points import operations
-from services.points.operations import BirthdayRow, Earn, Refund, TierRow
+from services.points.operations import BirthdayRow, Cancel, Earn, Link, Refund, TierRow
 from shared.consumer import Handlers
 from shared.events import (
     Envelope,
     MemberBirthday,
     MemberCreated,
+    MemberMerged,
     MemberTierDowngraded,
     MemberTierUpgraded,
+    MemberUnmerged,
+    OrderCancelled,
     OrderPaid,
     OrderRefunded,
 )
@@ -53,6 +56,30 @@ async def on_order_refunded(session: AsyncSession, events: Sequence[Envelope[Ord
         for refund in (envelope.data,)
     ]
     _raise_first(await operations.refund(session, commands))
+
+
+@handlers.on(OrderCancelled)
+async def on_order_cancelled(session: AsyncSession, events: Sequence[Envelope[OrderCancelled]]) -> None:
+    """Give back what members spent on orders that are called off."""
+    commands = [
+        Cancel(order.order_id, order.member_id, envelope.source, order.cancelled_at)
+        for envelope in events
+        for order in (envelope.data,)
+    ]
+    await operations.cancel(session, commands)
+
+
+@handlers.on(MemberMerged, MemberUnmerged)
+async def on_member_linked(
+    session: AsyncSession, events: Sequence[Envelope[MemberMerged | MemberUnmerged]]
+) -> None:
+    """Bring accounts in line with who stands for whom."""
+    links = []
+    for event in (envelope.data for envelope in events):
+        merged = isinstance(event, MemberMerged)
+        changed_at = event.merged_at if isinstance(event, MemberMerged) else event.unmerged_at
+        links.append(Link(event.merged_id, event.surviving_id, merged, event.revision, changed_at))
+    await operations.merge(session, links)
 
 
 @handlers.on(MemberCreated, when=lambda member: member.tier is not None)

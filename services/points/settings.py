@@ -26,6 +26,19 @@ class PointsSettings(ServiceSettings):
         description="Accounts whose due lots expire in one transaction; their members wait for it when they "
         "redeem, so it should stay within some hundred milliseconds.",
     )
+    reversal_grace_days: int = Field(
+        0,
+        ge=0,
+        le=3650,
+        description="Days that returned points live at least if their date has passed meanwhile; with 0 they "
+        "come back and expire at once.",
+    )
+    hold_minutes: int = Field(
+        30,
+        ge=1,
+        le=43_200,
+        description="How long points are held unless the hold says otherwise: longer than a checkout.",
+    )
     zone: str = Field(
         "UTC",
         description="IANA time zone of the program: its days, months and years decide when points expire.",

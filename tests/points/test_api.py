@@ -40,12 +40,22 @@ async def test_balance_and_entries(client: httpx.AsyncClient, books: Books) -> N
     body = (await client.get(f"/v1/members/{member}/points")).json()
     assert body == {
         "member_id": str(member),
+        "account_id": str(member),
         "available_points": 60,
         "pending_points": 0,
         "held_points": 0,
         "debt_points": 0,
-        "lifetime": {"earned": 100, "spent": 0, "expired": 0, "clawed_back": 40},
+        "lifetime": {
+            "earned": 100,
+            "spent": 0,
+            "expired": 0,
+            "clawed_back": 40,
+            "adjusted": 0,
+            "transferred": 0,
+            "forfeited": 0,
+        },
         "expirations": [{"expires_at": (NOW + 365 * DAY).isoformat().replace("+00:00", "Z"), "points": 60}],
+        "maturities": [],
     }
     page = (await client.get(f"/v1/members/{member}/entries", params={"limit": 1})).json()
     (entry,) = page["items"]

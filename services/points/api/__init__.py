@@ -1,12 +1,18 @@
 """The routes of points."""
 
+from typing import Any
+
+from services.points.api.holds import capture_desk, hold_desk, void_desk
+from services.points.api.holds import hot_router as hot_holds_router
+from services.points.api.holds import router as holds_router
 from services.points.api.members import router as members_router
 from services.points.api.rewards import hot_router, redeem_desk
 from services.points.api.rewards import router as rewards_router
 from services.points.api.rules import router as rules_router
+from shared.edge import Desk
 
 __all__ = ["desks", "routers"]
 
 # A desk has its own transactions, so the routes in front of desks come in a router of their own.
-routers = [hot_router, members_router, rewards_router, rules_router]
-desks = [redeem_desk]
+routers = [hot_router, hot_holds_router, holds_router, members_router, rewards_router, rules_router]
+desks: list[Desk[Any, Any]] = [redeem_desk, hold_desk, capture_desk, void_desk]

@@ -11,6 +11,7 @@ from services.points.schemas import (
     EntryOut,
     Expiration,
     Lifetime,
+    Maturity,
     PointsShown,
     RedemptionOut,
     Summary,
@@ -29,6 +30,7 @@ async def show_points(session: Transaction, caller: Reader, member_id: UUID) -> 
     balance = await operations.show_points(session, member_id)
     return PointsShown(
         member_id=member_id,
+        account_id=balance.account_id,
         available_points=balance.available_points,
         pending_points=balance.pending_points,
         held_points=balance.held_points,
@@ -38,8 +40,12 @@ async def show_points(session: Transaction, caller: Reader, member_id: UUID) -> 
             spent=balance.spent_points,
             expired=balance.expired_points,
             clawed_back=balance.clawed_back_points,
+            adjusted=balance.adjusted_points,
+            transferred=balance.transferred_points,
+            forfeited=balance.forfeited_points,
         ),
         expirations=[Expiration(expires_at=at, points=points) for at, points in balance.expirations],
+        maturities=[Maturity(matures_at=at, points=points) for at, points in balance.maturities],
     )
 
 
@@ -63,6 +69,7 @@ async def show_entries(
                 kind=row.kind,
                 contra=row.contra,
                 points=row.points,
+                about_id=row.about_id,
                 order_id=row.about_id if row.kind in ("earn", "claw_back") else None,
                 refund_id=row.reference or None,
                 redemption_id=row.about_id if row.kind == "redeem" else None,

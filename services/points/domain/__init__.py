@@ -2,7 +2,7 @@
 
 from services.points.domain.accounts import CONTRA_OF_KIND, MAX_ENTRY_POINTS, Account, PointsOutOfRange
 from services.points.domain.expiry import ExpiryPolicy, InvalidExpiryPolicy, expiry_of
-from services.points.domain.lots import Lot, spending_order, take
+from services.points.domain.lots import Lot, pin, spending_order, take
 from services.points.domain.orders import EarnedOrder, claw_back_due
 from services.points.domain.rewards import Reward
 from services.points.domain.rules import EarningRule, RuleBook
@@ -21,6 +21,7 @@ __all__ = [
     "RuleBook",
     "claw_back_due",
     "expiry_of",
+    "pin",
     "spending_order",
     "take",
 ]

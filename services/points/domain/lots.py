@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 
@@ -13,6 +14,10 @@ class Lot:
     remaining_points: int
     pinned_points: int = 0
     pending: bool = False
+    earned_at: datetime | None = None
+    # None for never; for a sliding lot, the account's date.
+    expires_at: datetime | None = None
+    sliding: bool = False
 
     @property
     def free_points(self) -> int:

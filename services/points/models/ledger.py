@@ -189,9 +189,9 @@ class LotMove(Base):
 
 
 class OrderSpend(Base):
-    """An entry that spent points on an order; what returns to its lots when the order is refunded."""
+    """A redemption or hold that spent points on an order; they return to their lots if it is refunded."""
 
     __tablename__ = "order_spends"
 
     order_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    entry_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    about_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)

@@ -1,6 +1,7 @@
 """Verbs of the ledger: each takes a session and a batch, and answers each command in order. None commits."""
 
 from services.points.operations.birthdays import record_birthdays
+from services.points.operations.cancel import Cancel, cancel
 from services.points.operations.catalogue import (
     add_rewards,
     change_reward,
@@ -10,7 +11,10 @@ from services.points.operations.catalogue import (
 )
 from services.points.operations.earn import Earned, earn
 from services.points.operations.expire import count_due_lots, count_parked_refunds, expire
+from services.points.operations.holds import Capture, Held, Hold, Void, capture, hold, show_hold, void
 from services.points.operations.judging import Earn
+from services.points.operations.mature import mature
+from services.points.operations.merge import Link, Merged, merge
 from services.points.operations.redeem import Redeem, Redeemed, redeem
 from services.points.operations.refund import Refunded, refund, refunded_lines
 from services.points.operations.rules import (
@@ -31,6 +35,7 @@ from services.points.operations.show import (
     summarise,
 )
 from services.points.operations.tiers import record_tiers
+from services.points.operations.transfer import Transfer, Transferred, transfer
 from services.points.repository.caps import BirthdayRow
 from services.points.repository.orders import Refund
 from services.points.repository.rewards import RedemptionRow
@@ -39,8 +44,14 @@ from services.points.repository.tiers import TierRow
 
 __all__ = [
     "BirthdayRow",
+    "Cancel",
+    "Capture",
     "Earn",
     "Earned",
+    "Held",
+    "Hold",
+    "Link",
+    "Merged",
     "NewRule",
     "Redeem",
     "Redeemed",
@@ -49,9 +60,14 @@ __all__ = [
     "Refunded",
     "RuleVersion",
     "TierRow",
+    "Transfer",
+    "Transferred",
+    "Void",
     "activate_rule_set",
     "add_earning_rule",
     "add_rewards",
+    "cancel",
+    "capture",
     "change_draft",
     "change_reward",
     "count_due_lots",
@@ -60,6 +76,9 @@ __all__ = [
     "draft_rule_set",
     "earn",
     "expire",
+    "hold",
+    "mature",
+    "merge",
     "record_birthdays",
     "record_tiers",
     "redeem",
@@ -69,10 +88,13 @@ __all__ = [
     "show_earning_rule",
     "show_earning_rules",
     "show_entries",
+    "show_hold",
     "show_points",
     "show_redemption",
     "show_redemptions",
     "show_reward",
     "show_rewards",
     "summarise",
+    "transfer",
+    "void",
 ]

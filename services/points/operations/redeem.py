@@ -16,6 +16,7 @@ from services.points.errors import (
     RewardOutOfStock,
 )
 from services.points.operations.ledger import Ledger
+from services.points.repository import reversals
 from services.points.repository import rewards as repository
 from services.points.repository.rewards import RedemptionRow
 from shared.events import PointsRedeemed, RewardGranted
@@ -56,6 +57,8 @@ async def redeem(session: AsyncSession, commands: Sequence[Redeem]) -> list[Rede
     await ledger.save(session)
     await repository.add_redemptions(session, desk.redemptions)
     await repository.save_stocks(session, desk.sold)
+    spends = [(row.order_id, row.id) for row in desk.redemptions if row.order_id is not None]
+    await reversals.add_spends(session, spends)
     await emit(session, ledger.events)
     return results
 

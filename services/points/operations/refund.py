@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.points.domain import EarnedOrder, Lot, RuleBook, claw_back_due
 from services.points.errors import RefundCurrencyMismatch
 from services.points.operations.ledger import DebtPolicy, Ledger
+from services.points.operations.reverse import OrderReturn, return_spent
 from services.points.repository import orders as repository
 from services.points.repository import rules as rule_repository
 from services.points.repository.orders import Refund
@@ -80,6 +81,7 @@ async def apply_refunds(
     orders = await repository.earned_orders(session, sorted({refund.order_id for refund in refunds}))
     await ledger.admit(session, (order.member_id for order in orders.values()))
     due: list[tuple[Refund, EarnedOrder, int]] = []
+    returns: list[OrderReturn] = []
     for item in sorted(refunds, key=lambda refund: (refund.refunded_at, refund.refund_id)):
         order = orders[item.order_id]
         if _is_foreign(order, item):
@@ -93,6 +95,20 @@ async def apply_refunds(
         points = claw_back_due(order, rules.version(order.rule_version))
         order.clawed_back_points += points
         due.append((item, order, points))
+        returns.append(
+            OrderReturn(
+                item.order_id,
+                order.refunded_minor,
+                order.total_minor,
+                order.complete,
+                item.refund_id,
+                item.actor,
+                "Order refunded",
+                item.refunded_at,
+            )
+        )
+    # What was spent on the orders comes back first, so that it can pay for what they had earned.
+    await return_spent(session, ledger, returns)
     needs: dict[UUID, int] = defaultdict(int)
     for _, order, points in due:
         needs[order.member_id] += points

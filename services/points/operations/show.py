@@ -1,52 +1,84 @@
 """Show: what accounts, entries and the books say now."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.errors import RedemptionNotFound
-from services.points.repository import reports, rewards
+from services.points.repository import balances, reports, rewards
 from services.points.repository.reports import EntryShown
 from services.points.repository.rewards import RedemptionRow
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A member's points in every state, judged by the database's clock."""
+    """A member's points in every state, judged by the database's clock.
+
+    `account_id` is another member's if this one is merged into them. `maturities` without a date wait for
+    their event.
+    """
 
     member_id: UUID
-    available_points: int
-    pending_points: int
-    held_points: int
-    debt_points: int
-    earned_points: int
-    spent_points: int
-    expired_points: int
-    clawed_back_points: int
-    expirations: list[tuple[datetime, int]]
+    account_id: UUID
+    available_points: int = 0
+    pending_points: int = 0
+    held_points: int = 0
+    debt_points: int = 0
+    earned_points: int = 0
+    spent_points: int = 0
+    expired_points: int = 0
+    clawed_back_points: int = 0
+    adjusted_points: int = 0
+    transferred_points: int = 0
+    forfeited_points: int = 0
+    expirations: list[tuple[datetime, int]] = field(default_factory=list)
+    maturities: list[tuple[datetime | None, int]] = field(default_factory=list)
 
 
 async def show_points(session: AsyncSession, member_id: UUID) -> Balance:
     """Return a member's balance. Who has never earned has nothing, which is an answer and no error.
 
-    Points past their date count as expired, whether or not the job has entered it yet.
+    Nothing is written: points past their date count as expired, those whose time has come as matured, holds
+    past theirs as over, and what became free by it as repaying debt, whether or not anybody has entered it.
     """
-    row = await reports.balance(session, member_id)
-    if row is None:
-        return Balance(member_id, 0, 0, 0, 0, 0, 0, 0, 0, [])
+    account = await balances.balance(session, member_id)
+    if account is None:
+        return Balance(member_id, member_id)
+    free = held = pending = expired = 0
+    expirations: Counter[datetime] = Counter()
+    maturities: Counter[datetime | None] = Counter()
+    for lot in account.lots:
+        if lot.pending:
+            pending += lot.points
+            maturities[lot.matures_at] += lot.points
+        else:
+            held += lot.held_points
+            if lot.due:
+                expired += lot.points - lot.held_points
+                continue
+            free += lot.points - lot.held_points
+        if lot.expires_at is not None:
+            expirations[lot.expires_at] += lot.points
+    repaid = min(free, account.debt_points)
     return Balance(
         member_id=member_id,
-        available_points=max(0, row.live_points - row.held_points),
-        pending_points=row.pending_points,
-        held_points=row.held_points,
-        debt_points=row.debt_points,
-        earned_points=row.earned_points,
-        spent_points=row.spent_points,
-        expired_points=row.expired_points + row.due_points,
-        clawed_back_points=row.clawed_back_points,
-        expirations=row.expirations,
+        account_id=account.account_id,
+        available_points=free - repaid,
+        pending_points=pending,
+        held_points=held,
+        debt_points=account.debt_points - repaid,
+        earned_points=account.earned_points,
+        spent_points=account.spent_points,
+        expired_points=account.expired_points + expired,
+        clawed_back_points=account.clawed_back_points,
+        adjusted_points=account.adjusted_points,
+        transferred_points=account.transferred_points,
+        forfeited_points=account.forfeited_points,
+        expirations=sorted(expirations.items()),
+        maturities=sorted(maturities.items(), key=lambda item: (item[0] is None, item[0])),
     )
 
 

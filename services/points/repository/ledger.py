@@ -175,8 +175,8 @@ SAVE_ACCOUNTS = text(
 # pays nobody else.
 PAYING_LOTS = text(
     """
-    SELECT id, member_id, remaining_points, pinned_points, pending FROM (
-        SELECT lots.id, lots.member_id, lots.remaining_points, lots.pinned_points, lots.pending,
+    SELECT id, member_id, remaining_points, pinned_points, pending, earned_at, expires_at, sliding FROM (
+        SELECT lots.id, lots.member_id, lots.remaining_points, lots.pinned_points, lots.pending, lots.sliding,
                lots.matures_at, dated.expires_at, lots.earned_at, need.points AS needed_points,
                sum(lots.remaining_points - lots.pinned_points) OVER (
                    PARTITION BY lots.member_id
@@ -332,5 +332,6 @@ async def paying_lots(
     )
     lots: dict[UUID, list[Lot]] = {member_id: [] for member_id in needs}
     for row in rows:
-        lots[row.member_id].append(Lot(row.id, row.remaining_points, row.pinned_points, row.pending))
+        lot_id, member_id, *figures = row
+        lots[member_id].append(Lot(lot_id, *figures))
     return lots

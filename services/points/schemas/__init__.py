@@ -8,7 +8,17 @@ from services.points.schemas.fields import (
     PositivePoints,
     Stock,
 )
-from services.points.schemas.members import EntryOut, Expiration, Lifetime, PointsShown, Summary
+from services.points.schemas.holds import (
+    CaptureIn,
+    CaptureOfIn,
+    HoldAnswer,
+    HoldIn,
+    HoldOut,
+    TransferIn,
+    TransferOut,
+    VoidOfIn,
+)
+from services.points.schemas.members import EntryOut, Expiration, Lifetime, Maturity, PointsShown, Summary
 from services.points.schemas.rewards import (
     CouponTerms,
     RedemptionAnswer,
@@ -31,13 +41,19 @@ __all__ = [
     "MAX_PER_MEMBER",
     "MAX_STOCK",
     "ActivationIn",
+    "CaptureIn",
+    "CaptureOfIn",
     "CouponTerms",
     "EarningRuleIn",
     "EarningRuleOut",
     "EarningRules",
     "EntryOut",
     "Expiration",
+    "HoldAnswer",
+    "HoldIn",
+    "HoldOut",
     "Lifetime",
+    "Maturity",
     "PerMember",
     "PointsShown",
     "PositivePoints",
@@ -50,4 +66,7 @@ __all__ = [
     "RuleSetIn",
     "Stock",
     "Summary",
+    "TransferIn",
+    "TransferOut",
+    "VoidOfIn",
 ]

@@ -14,25 +14,41 @@ class Expiration(BaseModel):
     points: int
 
 
+class Maturity(BaseModel):
+    """Points that can be spent from a moment on."""
+
+    matures_at: datetime | None = Field(description="Null if they wait for their order to be settled.")
+    points: int
+
+
 class Lifetime(BaseModel):
-    """What has happened to the member's points so far."""
+    """What has happened to the member's points so far, and to those of members merged into them."""
 
     earned: int
     spent: int
     expired: int
     clawed_back: int
+    adjusted: int = Field(description="Set right by hand, opened with or forgiven; may be negative.")
+    transferred: int = Field(description="From other members, less what went to them.")
+    forfeited: int
 
 
 class PointsShown(BaseModel):
     """A member's points, judged now."""
 
     member_id: UUID
+    account_id: UUID = Field(
+        description="Whose account it is: another member's if this one is merged into them."
+    )
     available_points: int = Field(description="What can be spent now; never counts points past their date.")
     pending_points: int = Field(description="Earned, but not to be spent yet.")
     held_points: int = Field(description="Promised to a purchase that is under way.")
     debt_points: int = Field(description="Taken back after they were spent; the next earnings repay it.")
     lifetime: Lifetime
-    expirations: list[Expiration] = Field(description="All dates on which points expire, the soonest first.")
+    expirations: list[Expiration] = Field(
+        description="All dates on which points expire, held and pending ones too, the soonest first."
+    )
+    maturities: list[Maturity] = Field(description="When pending points can be spent, the soonest first.")
 
 
 class EntryOut(BaseModel):
@@ -40,9 +56,27 @@ class EntryOut(BaseModel):
 
     entry_id: UUID
     sequence: int = Field(description="Counts the entries of the account from 1, without gaps.")
-    kind: Literal["earn", "claw_back", "redeem", "expire"]
+    kind: Literal[
+        "earn",
+        "opening",
+        "claw_back",
+        "redeem",
+        "expire",
+        "reverse",
+        "adjust",
+        "transfer_in",
+        "transfer_out",
+        "merge_in",
+        "merge_out",
+        "forfeit",
+        "repay",
+    ]
     contra: str = Field(description="The account on the other side of the transfer.")
     points: int = Field(description="What the member got; negative if they gave.")
+    about_id: UUID = Field(
+        description="What it is about: an order, redemption, hold, transfer or adjustment; for a reversal, "
+        "the entry that it reverses."
+    )
     order_id: UUID | None
     refund_id: str | None
     redemption_id: UUID | None

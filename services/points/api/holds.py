@@ -1,0 +1,200 @@
+"""Holds: promise points, then spend or release them."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from services.points import operations
+from services.points.api.access import MAX_ITEMS, Reader, Writer
+from services.points.errors import (
+    HoldAlreadyCaptured,
+    HoldAlreadyVoided,
+    HoldConflict,
+    HoldExceeded,
+    HoldExpired,
+    HoldInThePast,
+    HoldNotFound,
+    InsufficientPoints,
+    TransferConflict,
+    TransferToOneself,
+)
+from services.points.operations import Capture, Held, Hold, Transfer, Void
+from services.points.schemas import (
+    CaptureIn,
+    CaptureOfIn,
+    HoldAnswer,
+    HoldIn,
+    HoldOut,
+    TransferIn,
+    TransferOut,
+    VoidOfIn,
+)
+from shared.edge import Desk, DryRun, Transaction, TransactionalRoute, desk
+from shared.problems import IdempotencyConflict, InvalidItem, Overloaded, Refusal, problem_responses
+from shared.schemas import OrRefusal, sort_out
+
+router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["points"])
+
+# A desk has its own transactions, so its routes are plain ones.
+hot_router = APIRouter(prefix="/v1", tags=["points"])
+
+SETTLING = problem_responses(
+    HoldNotFound, HoldExpired, HoldAlreadyCaptured, HoldAlreadyVoided, IdempotencyConflict, Overloaded
+)
+RESULTS: dict[int | str, dict[str, Any]] = {200: {"description": "Each has its result, in order."}}
+Results = dict[str, list[dict[str, object]]]
+
+
+def _encode(held: Held) -> bytes:
+    return msgspec.json.encode(held._asdict())
+
+
+hold_desk: Desk[Hold, Held] = Desk("hold", operations.hold, _encode, status=201)
+capture_desk: Desk[Capture, Held] = Desk("capture", operations.capture, _encode)
+void_desk: Desk[Void, Held] = Desk("void", operations.void, _encode)
+
+
+@hot_router.post(
+    "/holds",
+    status_code=201,
+    response_model=HoldAnswer,
+    responses=problem_responses(
+        InsufficientPoints, HoldInThePast, HoldConflict, IdempotencyConflict, Overloaded
+    ),
+)
+async def hold(request: Request, body: HoldIn, caller: Writer, dry_run: DryRun = False) -> Response:
+    """Promise a member's points to a purchase: nothing else can spend them, and they do not expire."""
+    return await desk(request, hold_desk.name).answer(request, _hold(body, caller.key_id))
+
+
+@hot_router.post(
+    "/holds/{hold_id}/capture",
+    response_model=HoldAnswer,
+    responses=SETTLING | problem_responses(HoldExceeded),
+)
+async def capture(
+    request: Request, hold_id: UUID, caller: Writer, body: CaptureIn | None = None, dry_run: DryRun = False
+) -> Response:
+    """Spend what is held, or a part of it: the rest is released."""
+    asked = body or CaptureIn()
+    command = Capture(hold_id, asked.points, caller.key_id, asked.reason)
+    return await desk(request, capture_desk.name).answer(request, command)
+
+
+@hot_router.post("/holds/{hold_id}/void", response_model=HoldAnswer, responses=SETTLING)
+async def void(request: Request, hold_id: UUID, caller: Writer, dry_run: DryRun = False) -> Response:
+    """Release what is held; points whose date has passed meanwhile expire at once."""
+    return await desk(request, void_desk.name).answer(request, Void(hold_id, caller.key_id))
+
+
+@router.post("/holds/batch", responses=RESULTS)
+async def hold_batch(
+    session: Transaction,
+    caller: Writer,
+    body: Annotated[list[Annotated[HoldIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    dry_run: DryRun = False,
+) -> Results:
+    """Hold points for up to 1,000 purchases at once; one that is refused changes nothing for the others."""
+    good, bad = sort_out(body)
+    held = await operations.hold(session, [_hold(item, caller.key_id) for _, item in good])
+    return _results(len(body), good, bad, held)
+
+
+@router.post("/holds/capture", responses=RESULTS)
+async def capture_batch(
+    session: Transaction,
+    caller: Writer,
+    body: Annotated[list[Annotated[CaptureOfIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    dry_run: DryRun = False,
+) -> Results:
+    """Capture up to 1,000 holds at once."""
+    good, bad = sort_out(body)
+    commands = [Capture(item.hold_id, item.points, caller.key_id, item.reason) for _, item in good]
+    return _results(len(body), good, bad, await operations.capture(session, commands))
+
+
+@router.post("/holds/void", responses=RESULTS)
+async def void_batch(
+    session: Transaction,
+    caller: Writer,
+    body: Annotated[list[Annotated[VoidOfIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    dry_run: DryRun = False,
+) -> Results:
+    """Void up to 1,000 holds at once."""
+    good, bad = sort_out(body)
+    commands = [Void(item.hold_id, caller.key_id) for _, item in good]
+    return _results(len(body), good, bad, await operations.void(session, commands))
+
+
+@router.get("/holds/{hold_id}", responses=problem_responses(HoldNotFound))
+async def show_hold(session: Transaction, caller: Reader, hold_id: UUID) -> HoldOut:
+    """Show a hold as it is now by the database's clock."""
+    row = await operations.show_hold(session, hold_id)
+    return HoldOut(
+        hold_id=row.id,
+        member_id=row.origin_id or row.member_id,
+        points=row.points,
+        captured_points=row.captured_points,
+        status=row.status,
+        order_id=row.order_id,
+        reason=row.reason,
+        held_at=row.held_at,
+        expires_at=row.expires_at,
+    )
+
+
+@router.post(
+    "/transfers",
+    status_code=201,
+    response_model=None,
+    responses=RESULTS
+    | {201: {"model": TransferOut}}
+    | problem_responses(InsufficientPoints, TransferToOneself, TransferConflict),
+)
+async def transfer(
+    session: Transaction,
+    caller: Writer,
+    body: TransferIn
+    | Annotated[list[Annotated[TransferIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    response: Response,
+    dry_run: DryRun = False,
+) -> TransferOut | Results:
+    """Give points of one member to another, with their dates; or up to 1,000 times at once."""
+    if isinstance(body, TransferIn):
+        (result,) = await operations.transfer(session, [_transfer(body, caller.key_id)])
+        if isinstance(result, Refusal):
+            raise result
+        return TransferOut.model_validate(result._asdict())
+    good, bad = sort_out(body)
+    done = await operations.transfer(session, [_transfer(item, caller.key_id) for _, item in good])
+    response.status_code = 200
+    return _results(len(body), good, bad, done)
+
+
+def _hold(body: HoldIn, actor: str) -> Hold:
+    return Hold(body.member_id, body.points, body.reason, actor, body.order_id, body.expires_at, body.hold_id)
+
+
+def _transfer(body: TransferIn, actor: str) -> Transfer:
+    return Transfer(body.from_id, body.to_id, body.points, body.reason, actor, body.transfer_id)
+
+
+def _results(
+    count: int,
+    good: Sequence[tuple[int, BaseModel]],
+    bad: Sequence[tuple[int, InvalidItem]],
+    done: Sequence[Any],
+) -> Results:
+    shown: dict[int, dict[str, object]] = {
+        index: {"status": "refused", "problem": refusal.problem()} for index, refusal in bad
+    }
+    for (index, _), result in zip(good, done, strict=True):
+        if isinstance(result, Refusal):
+            shown[index] = {"status": "refused", "problem": result.problem()}
+        else:
+            shown[index] = {"status": "accepted", "result": result._asdict()}
+    return {"results": [shown[index] for index in range(count)]}

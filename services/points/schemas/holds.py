@@ -1,0 +1,84 @@
+"""Holds and transfers."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from services.points.schemas.fields import PositivePoints
+from shared.schemas import Moment, ShortText, StrictModel
+
+
+class HoldIn(StrictModel):
+    """Points to be promised to a purchase."""
+
+    member_id: UUID
+    points: PositivePoints
+    reason: ShortText = "Checkout"
+    order_id: UUID | None = Field(None, description="The order that they are for, if it is known.")
+    expires_at: Moment | None = Field(
+        None, description="When they are released unless captured before; absent for the program's default."
+    )
+    hold_id: UUID | None = Field(None, description="An id of the caller's: asked again, it is the same hold.")
+
+
+class CaptureIn(StrictModel):
+    """What of a hold is to be spent."""
+
+    points: PositivePoints | None = Field(None, description="Absent for all; the rest is released.")
+    reason: ShortText | None = None
+
+
+class CaptureOfIn(CaptureIn):
+    """A hold to be captured, among others."""
+
+    hold_id: UUID
+
+
+class VoidOfIn(StrictModel):
+    """A hold to be voided, among others."""
+
+    hold_id: UUID
+
+
+class HoldOut(BaseModel):
+    """A hold as it is now."""
+
+    hold_id: UUID
+    member_id: UUID
+    points: int
+    captured_points: int
+    status: Literal["held", "captured", "voided", "expired"]
+    order_id: UUID | None
+    reason: str
+    held_at: datetime
+    expires_at: datetime
+
+
+class HoldAnswer(HoldOut):
+    """A hold as a command left it."""
+
+    available_points: int = Field(description="What the member can spend after it.")
+
+
+class TransferIn(StrictModel):
+    """Points that one member gives another."""
+
+    from_id: UUID
+    to_id: UUID
+    points: PositivePoints
+    reason: ShortText
+    transfer_id: UUID | None = Field(
+        None, description="An id of the caller's: asked again, it is the same transfer."
+    )
+
+
+class TransferOut(BaseModel):
+    """A transfer that went through."""
+
+    transfer_id: UUID
+    from_id: UUID
+    to_id: UUID
+    points: int
+    available_points: int = Field(description="What the giver can spend after it.")
