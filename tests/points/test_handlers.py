@@ -201,6 +201,9 @@ def test_what_is_heard() -> None:
     assert set(handlers.by_type) == {
         "order.paid",
         "order.refunded",
+        "order.cancelled",
+        "member.merged",
+        "member.unmerged",
         "member.created",
         "member.tier_upgraded",
         "member.tier_downgraded",
