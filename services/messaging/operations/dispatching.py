@@ -23,7 +23,7 @@ from services.messaging.domain import (
 )
 from services.messaging.operations.outcomes import announce
 from services.messaging.operations.unsubscribing import unsubscribe_url
-from services.messaging.repository import contacts, messages, templates, webhooks
+from services.messaging.repository import contacts, messages, recovery, templates, webhooks
 from services.messaging.repository.messages import Claimed, Move, Standing
 from services.messaging.repository.templates import TemplateRow
 from services.messaging.settings import settings
@@ -206,9 +206,9 @@ def _limits() -> Limits:
 
 async def recover(session: AsyncSession, *, limit: int) -> int:
     """Take over what dead dispatchers left behind, and give up what grew too old; return how many moved."""
-    put_back = await messages.give_up_claims(session, limit=limit)
+    put_back = await recovery.give_up_claims(session, limit=limit)
     limits = _limits()
-    lost = await messages.lost_submissions(session, limit=limit)
+    lost = await recovery.lost_submissions(session, limit=limit)
     moves = [
         _move(
             message,
@@ -222,7 +222,7 @@ async def recover(session: AsyncSession, *, limit: int) -> int:
         for message in lost
     ]
     await _stop(session, moves, State.SUBMITTED)
-    old = await messages.expire_old(
+    old = await recovery.expire_old(
         session, lifetime_seconds=settings().message_lifetime_seconds, limit=limit
     )
     expired = [Move(message.id, message.epoch, State.FAILED, EXPIRED, "sending") for message in old]

@@ -13,20 +13,19 @@ from services.messaging.repository.contacts import ADDRESS_HASH
 from shared.aliases import PERSON
 
 __all__ = [
+    "STANDING_COLUMNS",
     "Claimed",
     "Move",
     "Planned",
     "Standing",
     "claim_due",
-    "expire_old",
     "facts_of",
-    "give_up_claims",
     "insert_planned",
     "known_ids",
-    "lost_submissions",
     "mark_submitted",
     "move",
     "renew_leases",
+    "standing_of",
     "take_doubles",
     "take_held",
     "take_held_of",
@@ -263,33 +262,9 @@ MOVE = text(
 # A verdict per failed attempt is enough to tell the story; a message that fails for days tells no new one.
 VERDICTS_MAX = 20
 
-GIVE_UP_CLAIMS = text(
-    """
-    UPDATE messages m SET state = 'queued', epoch = m.epoch + 1, lease_until = NULL
-    FROM (SELECT id FROM messages
-          WHERE state = 'claimed' AND lease_until <= clock_timestamp()
-          ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED) AS lost
-    WHERE m.id = lost.id
-    """
-)
-LOST_SUBMISSIONS = text(
-    f"""
-    SELECT {STANDING_COLUMNS} FROM messages m
-    WHERE m.state = 'submitted' AND m.lease_until <= clock_timestamp()
-    ORDER BY m.id LIMIT :limit FOR UPDATE SKIP LOCKED
-    """  # noqa: S608 - constants only
-)
-OLD_ONES = text(
-    f"""
-    SELECT {STANDING_COLUMNS} FROM messages m
-    WHERE m.state = 'queued'
-      AND m.planned_at <= clock_timestamp() - make_interval(secs => :lifetime_seconds)
-    ORDER BY m.id LIMIT :limit FOR UPDATE SKIP LOCKED
-    """  # noqa: S608 - constants only
-)
 
-
-def _standing(row: Any) -> Standing:
+def standing_of(row: Any) -> Standing:
+    """The message of a row with STANDING_COLUMNS."""
     return Standing(
         row.id,
         row.member_id,
@@ -360,7 +335,7 @@ async def insert_planned(session: AsyncSession, planned: Sequence[Planned]) -> s
 async def take_held(session: AsyncSession, *, limit: int) -> list[tuple[Standing, ContactFacts, bool]]:
     """Lock held messages whose profile has come or whose time is up: (message, contact, overdue)."""
     rows = await session.execute(TAKE_HELD, {"limit": limit})
-    return [(_standing(row), contact_facts(row, needs_address=True), row.overdue) for row in rows]
+    return [(standing_of(row), contact_facts(row, needs_address=True), row.overdue) for row in rows]
 
 
 async def take_held_of(
@@ -368,14 +343,14 @@ async def take_held_of(
 ) -> list[tuple[Standing, ContactFacts, bool]]:
     """Lock the held messages of some members."""
     rows = await session.execute(TAKE_HELD_OF, {"members": list(members)})
-    return [(_standing(row), contact_facts(row, needs_address=True), row.overdue) for row in rows]
+    return [(standing_of(row), contact_facts(row, needs_address=True), row.overdue) for row in rows]
 
 
 async def take_doubles(session: AsyncSession, members: set[UUID]) -> list[Standing]:
     """Lock what some members would get although the same person gets it under another of its ids."""
     if not members:
         return []
-    return [_standing(row) for row in await session.execute(TAKE_DOUBLES, {"members": list(members)})]
+    return [standing_of(row) for row in await session.execute(TAKE_DOUBLES, {"members": list(members)})]
 
 
 async def claim_due(
@@ -387,7 +362,7 @@ async def claim_due(
     )
     return [
         Claimed(
-            _standing(row),
+            standing_of(row),
             row.webhook_id,
             row.event_type,
             row.facts,
@@ -449,21 +424,4 @@ async def move(session: AsyncSession, moves: Sequence[Move], from_states: Sequen
             "verdicts_max": VERDICTS_MAX,
         },
     )
-    return [_standing(row) for row in rows]
-
-
-async def give_up_claims(session: AsyncSession, *, limit: int) -> int:
-    """Put back claimed messages whose dispatcher is gone: they were certainly not sent."""
-    result = await session.execute(GIVE_UP_CLAIMS, {"limit": limit})
-    return int(getattr(result, "rowcount", 0))
-
-
-async def lost_submissions(session: AsyncSession, *, limit: int) -> list[Standing]:
-    """Lock submitted messages whose dispatcher is gone: nobody knows whether they were sent."""
-    return [_standing(row) for row in await session.execute(LOST_SUBMISSIONS, {"limit": limit})]
-
-
-async def expire_old(session: AsyncSession, *, lifetime_seconds: int, limit: int) -> list[Standing]:
-    """Lock queued messages that were put off until they grew too old."""
-    result = await session.execute(OLD_ONES, {"lifetime_seconds": lifetime_seconds, "limit": limit})
-    return [_standing(row) for row in result]
+    return [standing_of(row) for row in rows]
