@@ -12,7 +12,7 @@ from services.members.schemas import MemberOut, MemberPage
 from services.members.settings import settings
 from shared.problems import InvalidItem, Refusal
 
-__all__ = ["answer", "etag", "member_out", "member_page", "merged", "revisions_of"]
+__all__ = ["answer", "encode", "etag", "member_out", "member_page", "merged", "revisions_of", "status_of"]
 
 R = TypeVar("R")
 
