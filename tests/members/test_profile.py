@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.members.domain import merge_patch
+from services.members.domain import merge_patch, progress
+from services.members.domain.tiers import Facts, Figures, Ladder, Level, Policy, Window
 from services.members.operations import attributes, groups
 from services.members.settings import settings
 from shared.ids import new_id
@@ -351,3 +353,47 @@ async def test_members_are_found_by_a_name_of_any_source_or_a_proven_address(
     assert await found("lee@example.test") == await found("nobody") == await found("KIM") == []
     for more in ({"source": "amazon"}, {"external_id": "kim"}):
         assert (await client.get("/v1/members", params={"q": "kim"} | more)).status_code == 422
+
+
+async def test_the_page_says_what_is_missing_to_the_next_tier(client: httpx.AsyncClient) -> None:
+    member_id = (await post(client, order(1, total_minor=15_000))).json()["member_id"]
+    standing = (await client.get(f"/v1/members/{member_id}")).json()["standing"]
+    assert (standing["tier"], standing["next_tier"], standing["missing_spend_minor"]) == (
+        "bronze",
+        "silver",
+        5_000,
+    )
+    assert (standing["missing_orders"], standing["counts_until"], standing["is_locked"]) == (
+        None,
+        None,
+        False,
+    )
+    assert standing["counted"]["spend_minor"] == 15_000
+    await post(client, order(2, total_minor=900_000))
+    standing = (await client.get(f"/v1/members/{member_id}")).json()["standing"]
+    assert (standing["tier"], standing["next_tier"], standing["missing_spend_minor"]) == (
+        "platinum",
+        None,
+        None,
+    )
+
+
+def test_what_is_missing_is_counted_in_the_window_and_says_until_when() -> None:
+    levels = [Level("base", 0, 0), Level("top", 1, 1_000, min_orders=3)]
+    now = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    facts = Facts(
+        Figures(5_000, 9, 0),
+        {
+            date(2026, 3, 1): Figures(400, 1, 0),
+            date(2026, 3, 5): Figures(100, 1, 0),
+            date(2026, 2, 1): Figures(4_500, 7, 0),
+        },
+    )
+    rolling = Ladder(1, levels, Policy(window=Window("rolling_days", 10)))
+    way = progress(rolling, 0, facts, now)
+    assert (way.missing_spend_minor, way.missing_orders, way.missing_points) == (500, 1, None)
+    assert way.counts_until == datetime(2026, 3, 11, tzinfo=UTC)
+    year = progress(Ladder(1, levels, Policy(window=Window("calendar_year"))), 0, facts, now)
+    assert (year.missing_spend_minor, year.missing_orders) == (0, 0)
+    assert year.counts_until == datetime(2027, 1, 1, tzinfo=UTC)
+    assert progress(rolling, 1, facts, now).level is None

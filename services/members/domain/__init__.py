@@ -22,6 +22,7 @@ from services.members.domain.orders import (
 from services.members.domain.patches import merge_patch
 from services.members.domain.people import ATTRIBUTES, Member, state_attributes
 from services.members.domain.persons import Link, person_of, persons
+from services.members.domain.progress import Progress, progress
 from services.members.domain.standing import (
     Move,
     buy,
@@ -63,6 +64,7 @@ __all__ = [
     "OrderKey",
     "Period",
     "Policy",
+    "Progress",
     "Refund",
     "RefundedLine",
     "Rhythm",
@@ -85,6 +87,7 @@ __all__ = [
     "owner_of_late_order",
     "person_of",
     "persons",
+    "progress",
     "restore_tier",
     "said_aloud",
     "says_the_same",

@@ -30,11 +30,11 @@ from services.members.operations.holding import (
 )
 from services.members.operations.intake import OrderTaken, take_orders
 from services.members.operations.merges import Merge, Merged, merge_members, unmerge_members
+from services.members.operations.page import read_member_page
 from services.members.operations.profile import ProfileChange, ProfileChanged, change_profiles
 from services.members.operations.reading import (
     find_member,
     read_member,
-    read_member_page,
     read_members,
     read_order,
     read_orders_of_member,

@@ -17,7 +17,6 @@ from services.members.settings import settings
 __all__ = [
     "find_member",
     "read_member",
-    "read_member_page",
     "read_members",
     "read_order",
     "read_orders_of_member",
@@ -59,14 +58,6 @@ async def read_member(session: AsyncSession, member_id: UUID) -> Mapping[str, An
         raise MemberNotFound
     (person,) = await _judged(session, [found[member_id]])
     return person
-
-
-async def read_member_page(session: AsyncSession, member_id: UUID, *, orders_shown: int) -> dict[str, Any]:
-    """Return what `read_member` does, and the person's latest orders with their lines."""
-    person = await read_member(session, member_id)
-    ids = [person["member_id"], *person["merged_ids"]]
-    recent = await orders.orders_of_member(session, ids, after=None, limit=orders_shown)
-    return {**person, "recent_orders": recent}
 
 
 async def find_member(session: AsyncSession, source: str, external_id: str) -> list[Mapping[str, Any]]:

@@ -79,9 +79,42 @@ class MemberOut(BaseModel):
     attributes: dict[str, Any] = Field(description="What the program's own schema knows of the member.")
 
 
+class CountedOut(BaseModel):
+    """What was done in the time that counts for tiers now."""
+
+    spend_minor: int
+    orders: int
+    points: int = Field(description="Points earned, less what was clawed back; 0 if no tier asks for points.")
+
+
+class StandingOut(BaseModel):
+    """On which terms a member holds its tier, and what is missing to the next one: any one of it would do."""
+
+    tier: str | None
+    since: datetime | None
+    ends_at: datetime | None = Field(description="When the tier's period ends; null is never.")
+    falls_at: datetime | None = Field(description="When the tier is lost unless enough is earned until then.")
+    falls_reason: str | None
+    is_locked: bool
+    locked_until: datetime | None = Field(description="Null while it is locked is until somebody unlocks it.")
+    counted: CountedOut
+    counts_until: datetime | None = Field(
+        description="When the first of what counts now stops counting; null is never."
+    )
+    next_tier: str | None = Field(
+        description="The next tier that can be earned; null if this is the highest."
+    )
+    missing_spend_minor: int | None = Field(description="Null if the next tier does not ask for spend.")
+    missing_orders: int | None
+    missing_points: int | None
+
+
 class MemberPage(MemberOut):
     """A member with everything that a person would want to see at once."""
 
+    stage: str = Field(description="Of the lifecycle, such as `development` or `decline`.")
+    stage_since: datetime | None
+    standing: StandingOut
     recent_orders: list[OrderOut] = Field(description="The latest orders with their lines, at most five.")
 
 
