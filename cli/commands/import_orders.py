@@ -1,9 +1,9 @@
-"""`regulars import orders`: hand a file of orders to members."""
+"""`regulars import`: hand a file of orders, refunds or cancellations to members."""
 
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,7 +17,7 @@ from cli.importing import (
     ImportPlan,
     MappingError,
     Outcome,
-    import_orders,
+    import_file,
     load_mapping,
 )
 from cli.platform import SERVICES, Home
@@ -28,30 +28,51 @@ __all__ = ["register"]
 EXIT_ABORTED, EXIT_USAGE, EXIT_SOME_REJECTED = 1, 2, 3
 
 
+FileArgument = Annotated[
+    Path, typer.Argument(help="CSV, tab-separated, whitespace-separated or NDJSON.", show_default=False)
+]
+UrlOption = Annotated[
+    str | None, typer.Option(help="Address of members; of the platform under the home if left out.")
+]
+KeyOption = Annotated[
+    str, typer.Option(help="API key with members:write.", envvar="REGULARS_KEY", show_default=False)
+]
+RejectsOption = Annotated[
+    Path | None, typer.Option(help="Where rejected rows go.", show_default="<file>.rejects.csv")
+]
+SourceOption = Annotated[str | None, typer.Option(help="Overrides the mapping's source.")]
+ShopOption = Annotated[str | None, typer.Option(help="Overrides the mapping's shop_id.")]
+ZoneOption = Annotated[
+    str | None, typer.Option(help="IANA zone of the file's times, if not the mapping's.", show_default=False)
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on where a killed import was.")]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="Import only the first rows.")]
+RowsOption = Annotated[int, typer.Option(min=1, max=1000, help="Rows per request.")]
+PatienceOption = Annotated[float, typer.Option(min=0, help="Seconds to wait out an outage.")]
+
+
 def import_orders_command(
-    file: Annotated[Path, typer.Argument(help="CSV, whitespace-separated or NDJSON.", show_default=False)],
+    file: FileArgument,
     mapping: Annotated[
-        str, typer.Option(help="cdnow, generic, or the path of a TOML mapping of your own.")
+        str,
+        typer.Option(
+            help="aliexpress, amazon, cdnow, ebay, generic, or the path of a TOML mapping of your own."
+        ),
     ] = "generic",
     home: HomeOption = None,
-    url: Annotated[
-        str | None, typer.Option(help="Address of members; of the platform under the home if left out.")
-    ] = None,
-    key: Annotated[
-        str, typer.Option(help="API key with members:write.", envvar="REGULARS_KEY", show_default=False)
-    ] = DEVELOPMENT_KEY,
-    rejects: Annotated[
-        Path | None, typer.Option(help="Where rejected rows go.", show_default="<file>.rejects.csv")
-    ] = None,
-    source: Annotated[str | None, typer.Option(help="Overrides the mapping's source.")] = None,
-    shop: Annotated[str | None, typer.Option(help="Overrides the mapping's shop_id.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed import was.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Import only the first rows.")] = None,
+    url: UrlOption = None,
+    key: KeyOption = DEVELOPMENT_KEY,
+    rejects: RejectsOption = None,
+    source: SourceOption = None,
+    shop: ShopOption = None,
+    zone: ZoneOption = None,
+    resume: ResumeOption = False,
+    limit: LimitOption = None,
     shift_days: Annotated[
         int | None, typer.Option(help="Move all dates; a mapping may say so itself.", show_default=False)
     ] = None,
-    batch_rows: Annotated[int, typer.Option(min=1, max=1000, help="Rows per request.")] = 1000,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait out an outage.")] = 120,
+    batch_rows: RowsOption = 1000,
+    patience: PatienceOption = 120,
     as_json: JsonOption = False,
 ) -> None:
     """Import orders from a file: bad rows go to a rejects file, good ones to members.
@@ -59,22 +80,89 @@ def import_orders_command(
     Exit code 0: all taken in, or known before. 3: some rows were rejected. 2: the file or mapping cannot be
     used. 1: members could not be reached or refused; --resume goes on.
     """
+    _import(
+        file, "order", mapping, url or members_url(Home(home)), key, rejects, source, shop, zone, as_json,
+        patience_seconds=patience, resume=resume, limit=limit, shift_days=shift_days, batch_rows=batch_rows,
+    )  # fmt: skip
+
+
+def import_refunds_command(
+    file: FileArgument,
+    mapping: Annotated[
+        str, typer.Option(help="refunds, or the path of a TOML mapping of your own.")
+    ] = "refunds",
+    home: HomeOption = None,
+    url: UrlOption = None,
+    key: KeyOption = DEVELOPMENT_KEY,
+    rejects: RejectsOption = None,
+    source: SourceOption = None,
+    shop: ShopOption = None,
+    zone: ZoneOption = None,
+    resume: ResumeOption = False,
+    batch_rows: RowsOption = 1000,
+    patience: PatienceOption = 120,
+    as_json: JsonOption = False,
+) -> None:
+    """Import refunds from a file, by line where it says so; one whose order is not here yet waits for it."""
+    _import(
+        file, "refund", mapping, url or members_url(Home(home)), key, rejects, source, shop, zone, as_json,
+        patience_seconds=patience, resume=resume, batch_rows=batch_rows,
+    )  # fmt: skip
+
+
+def import_cancellations_command(
+    file: FileArgument,
+    mapping: Annotated[
+        str, typer.Option(help="cancellations, or the path of a TOML mapping of your own.")
+    ] = "cancellations",
+    home: HomeOption = None,
+    url: UrlOption = None,
+    key: KeyOption = DEVELOPMENT_KEY,
+    rejects: RejectsOption = None,
+    source: SourceOption = None,
+    shop: ShopOption = None,
+    zone: ZoneOption = None,
+    resume: ResumeOption = False,
+    batch_rows: RowsOption = 1000,
+    patience: PatienceOption = 120,
+    as_json: JsonOption = False,
+) -> None:
+    """Import cancellations from a file; one whose order is not here yet waits for it."""
+    _import(
+        file, "cancellation", mapping, url or members_url(Home(home)), key, rejects, source, shop, zone,
+        as_json, patience_seconds=patience, resume=resume, batch_rows=batch_rows,
+    )  # fmt: skip
+
+
+def _import(
+    file: Path,
+    kind: str,
+    mapping: str,
+    url: str,
+    key: str,
+    rejects: Path | None,
+    source: str | None,
+    shop: str | None,
+    zone: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     console = Console(stderr=True)
     try:
-        chosen = load_mapping(mapping).with_constants(source=source, shop_id=shop)
+        chosen = load_mapping(mapping).with_constants(source=source, shop_id=shop).with_zone(zone)
+        if chosen.kind != kind:
+            raise MappingError(
+                f"The mapping {chosen.name!r} makes {chosen.kind}s; use `import {chosen.kind}s`."
+            )
         if file.suffix.lower() in (".ndjson", ".jsonl"):
             chosen = chosen.for_documents()
         plan = ImportPlan(
             file=file,
             mapping=chosen,
-            url=url or members_url(Home(home)),
+            url=url,
             key=key,
             rejects=rejects or file.with_name(f"{file.name}.rejects.csv"),
-            resume=resume,
-            limit=limit,
-            shift_days=shift_days,
-            batch_rows=batch_rows,
-            patience_seconds=patience,
+            **options,
         )
         outcome = asyncio.run(_with_progress(plan, console))
     except (FileUnreadable, MappingError) as error:
@@ -98,12 +186,12 @@ def members_url(home: Home) -> str:
 async def _with_progress(plan: ImportPlan, console: Console) -> Outcome:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("orders", total=None)
+        task = progress.add_task("rows", total=None)
 
         def advance(rows: int) -> None:
-            progress.update(task, advance=rows, description="orders")
+            progress.update(task, advance=rows, description="rows")
 
-        return await import_orders(
+        return await import_file(
             plan,
             total=lambda rows, done: progress.update(task, total=rows, completed=done),
             advance=advance,
@@ -118,6 +206,9 @@ def _show(outcome: Outcome, as_json: bool) -> None:
             "accepted": outcome.accepted,
             "unchanged": outcome.unchanged,
             "rejected": outcome.rejected,
+            "rejected_rows": outcome.rejected_rows,
+            "cancelled": outcome.cancelled,
+            "refunded": outcome.refunded,
             "skipped": outcome.skipped,
             "codes": dict(outcome.codes),
             "rejects": str(outcome.rejects) if outcome.rejects else None,
@@ -130,6 +221,9 @@ def _show(outcome: Outcome, as_json: bool) -> None:
     table = Table(show_header=False, box=None)
     table.add_row("accepted", f"{outcome.accepted:,}")
     table.add_row("unchanged", f"{outcome.unchanged:,}")
+    for name, count in (("cancelled", outcome.cancelled), ("refunded", outcome.refunded)):
+        if count:
+            table.add_row(f"  {name}", f"{count:,}")
     table.add_row("rejected", f"{outcome.rejected:,}")
     for code, count in outcome.codes.most_common(10):
         table.add_row(f"  {code}", f"{count:,}")
@@ -145,6 +239,8 @@ def register(app: typer.Typer) -> None:
     imports = typer.Typer(help="Bring in what other systems know.", no_args_is_help=True)
     imports.callback()(_several)
     imports.command("orders")(import_orders_command)
+    imports.command("refunds")(import_refunds_command)
+    imports.command("cancellations")(import_cancellations_command)
     app.add_typer(imports, name="import")
 
 

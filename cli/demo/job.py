@@ -12,7 +12,7 @@ from cli.demo.afternoon import Afternoon, AfternoonPlayer
 from cli.demo.client import Services
 from cli.demo.purchases import Purchases, dataset
 from cli.demo.reconciliation import Check, Mail, imported_checks, judged_in_one_instant, whole_checks
-from cli.importing import ImportPlan, import_orders, load_mapping
+from cli.importing import ImportPlan, import_file, load_mapping
 from cli.platform import Platform
 
 __all__ = ["DemoFailed", "DemoResult", "Watcher", "play"]
@@ -163,7 +163,7 @@ def _import(
         done += rows
         watcher.intake(done, purchases.orders)
 
-    outcome = asyncio.run(import_orders(plan, advance=advance))
+    outcome = asyncio.run(import_file(plan, advance=advance))
     if outcome.accepted != purchases.orders:
         raise DemoFailed(f"{outcome.rejected} of {outcome.rows} orders were refused: {dict(outcome.codes)}")
 

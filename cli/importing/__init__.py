@@ -1,10 +1,10 @@
-"""Reading orders out of files of any layout and handing them to members.
+"""Reading orders and refunds out of files of any layout and handing them to members.
 
 A mapping (`cli/mappings/*.toml`) says as data how a row becomes an order; the reader streams rows; the sender
 posts batches; what cannot be taken in goes to a rejects file with its line and reason.
 """
 
-from cli.importing.importer import ImportPlan, Outcome, import_orders
+from cli.importing.importer import ImportPlan, Outcome, import_file
 from cli.importing.mapping import Mapping, MappingError, load_mapping
 from cli.importing.reader import FileUnreadable
 from cli.importing.sender import ImportAborted
@@ -16,6 +16,6 @@ __all__ = [
     "Mapping",
     "MappingError",
     "Outcome",
-    "import_orders",
+    "import_file",
     "load_mapping",
 ]

@@ -2,21 +2,26 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cli.importing.mapping import BoundMapping, Mapping, MappingError
+from cli.importing.building import BoundMapping
+from cli.importing.mapping import Mapping, MappingError
 from cli.importing.progress import Done, Journal, Reject, Rejects, Start, new_run
-from cli.importing.reader import Row, RowReader
+from cli.importing.reader import RowReader
 from cli.importing.sender import ImportAborted, Sender
-from cli.importing.values import RowRefused
+from cli.importing.units import Batch, Unit, batches, units
 from shared.clock import utc_now
 
-__all__ = ["ImportPlan", "Outcome", "import_orders"]
+__all__ = ["ImportPlan", "Outcome", "import_file"]
+
+ROUTES = {"order": "/v1/orders", "refund": "/v1/refunds", "cancellation": "/v1/cancellations"}
+# What a state says again was known before, whenever the marketplace touched the order last.
+KNOWN_ALREADY = {"cancellation": "cancellation_conflict", "refund": "refund_conflict"}
 
 BATCH_ROWS = 1000
 # Members is one process, but a batch also waits for the database and for its turn on a busy machine: with
@@ -50,12 +55,15 @@ class ImportPlan:
 
 @dataclass
 class Outcome:
-    """What became of the rows."""
+    """What became of the file: its rows, and the orders (or refunds) that they are."""
 
     rows: int = 0
     accepted: int = 0
     unchanged: int = 0
     rejected: int = 0
+    rejected_rows: int = 0
+    cancelled: int = 0
+    refunded: int = 0
     skipped: int = 0
     seconds: float = 0.0
     shift_days: int = 0
@@ -69,6 +77,9 @@ class Outcome:
             "accepted": self.accepted,
             "unchanged": self.unchanged,
             "rejected": self.rejected,
+            "rejected_rows": self.rejected_rows,
+            "cancelled": self.cancelled,
+            "refunded": self.refunded,
             **{f"code:{code}": count for code, count in self.codes.items()},
         }
 
@@ -95,36 +106,28 @@ def survey(reader: RowReader, mapping: Mapping, limit: int | None) -> Survey:
     if mapping.layout.format == "ndjson":
         return Survey(sum(1 for _ in islice(reader.rows(), limit)), None)
     bound = mapping.bound(reader.columns)
-    rows, usable, latest = 0, 0, ""
+    rows, looked_at, usable, latest = 0, 0, 0, ""
     first_reason = ""
-    for row in islice(reader.rows(), limit):
-        rows += 1
-        if usable == 0:
-            first_reason = first_reason or _reason(bound, row)
-            usable += not _reason(bound, row)
-            if rows == HOPELESS_ROWS and usable == 0:
-                break
-        if mapping.latest and row.cells is not None:
-            latest = max(latest, bound.placed_at(row.cells, row.number) or "")
-    if rows and not usable and rows >= min(HOPELESS_ROWS, 10):
+    if not mapping.rows:
+        for row in islice(reader.rows(), limit):
+            rows += 1
+            if mapping.latest and row.cells is not None:
+                latest = max(latest, bound.placed_at(row.cells, row.number) or "")
+    for unit in units(reader, bound, limit):
+        looked_at += len(unit.rows)
+        usable += unit.documents is not None
+        first_reason = first_reason or unit.refusal
+        if not mapping.rows and (usable or looked_at >= HOPELESS_ROWS):
+            break
+    if looked_at and not usable and looked_at >= min(HOPELESS_ROWS, 10):
         raise MappingError(
-            f"Not one of the first {rows} rows can be read with the mapping {mapping.name!r}. The first one"
-            f" says: {first_reason}"
+            f"Not one of the first {looked_at} rows can be read with the mapping {mapping.name!r}. The first"
+            f" one says: {first_reason}"
         )
-    return Survey(rows, datetime.fromisoformat(latest).date() if latest else None)
+    return Survey(rows or looked_at, datetime.fromisoformat(latest).date() if latest else None)
 
 
-def _reason(bound: BoundMapping, row: Row) -> str:
-    if row.cells is None:
-        return row.problem or "nothing in it"
-    try:
-        bound.order(row.cells, row.number)
-    except RowRefused as refusal:
-        return str(refusal)
-    return ""
-
-
-async def import_orders(
+async def import_file(
     plan: ImportPlan,
     *,
     total: Callable[[int, int], None] = lambda rows, done: None,
@@ -207,7 +210,7 @@ class _Run:
         if plan.mapping.layout.format != "ndjson":
             self._bound = plan.mapping.bound(reader.columns, timedelta(days=start.shift_days))
         self._rejects = Rejects(plan.rejects)
-        self._rejects.begin(done.next_line if done is not None else 0)
+        self._rejects.begin(outcome.rejected_rows)
         self._journal = Journal(plan.journal)
         self._journal.begin(start, done)
 
@@ -217,17 +220,17 @@ class _Run:
 
     async def all(self, sender: Sender) -> None:
         """Post every batch that is not done, a few at a time, and note them in the order of the file."""
-        under_way: deque[tuple[_Batch, asyncio.Task[list[dict[str, Any]]]]] = deque()
+        under_way: deque[tuple[Batch, asyncio.Task[_Results]]] = deque()
+        found = units(self._reader, self._bound, self._plan.limit)
         try:
-            for batch in self._batches():
+            for batch in batches(found, self._plan.batch_rows):
                 if batch.number < self._first:
                     continue
-                key = f"import-{self._run}-{batch.number}"
                 # What a customer did is told in the order of the file, whatever else is under way.
                 before = [
                     task for other, task in under_way if not other.customers.isdisjoint(batch.customers)
                 ]
-                under_way.append((batch, asyncio.create_task(_posted(sender, batch.orders, key, before))))
+                under_way.append((batch, asyncio.create_task(self._posted(sender, batch, before))))
                 # Lets the request leave before the next batch is converted.
                 await asyncio.sleep(0)
                 if len(under_way) >= self._plan.in_flight:
@@ -239,114 +242,99 @@ class _Run:
                 task.cancel()
         self._journal.complete()
 
-    def _batches(self) -> Iterator["_Batch"]:
-        """Cut the file into batches, where it can be between two customers.
+    async def _posted(
+        self, sender: Sender, batch: Batch, before: "list[asyncio.Task[_Results]]"
+    ) -> "_Results":
+        """Post the documents of a batch, then what is said about them; results by kind and unit."""
+        if before:
+            await asyncio.wait(before)
+        key = f"import-{self._run}-{batch.number}"
+        results: _Results = {}
+        for kind, documents in _documents_of(batch):
+            # A second word about an order is of no use where the first was refused.
+            said = {
+                index: document
+                for index, document in documents.items()
+                if not _is_refused(results.get((MAIN, index)))
+            }
+            if not said:
+                continue
+            route = ROUTES[self._plan.mapping.kind if kind == MAIN else kind]
+            suffix = "" if kind == MAIN else f"-{kind}"
+            answers = await sender.post(route, list(said.values()), key + suffix)
+            results |= {(kind, index): answer for index, answer in zip(said, answers, strict=True)}
+        return results
 
-        Files are often sorted by customer; without that cut each batch would wait for the one before it.
-        """
-        batch = _Batch(0)
-        for row in islice(self._reader.rows(), self._plan.limit):
-            if len(batch.rows) == self._plan.batch_rows:
-                following = batch.split_off(self._customer(row))
-                yield batch
-                batch = following
-            self._add(batch, row)
-        if batch.rows:
-            yield batch
-
-    def _customer(self, row: Row) -> "_Customer":
-        try:
-            return _customer_of(self._order(row))
-        except RowRefused:
-            return None
-
-    def _add(self, batch: "_Batch", row: Row) -> None:
-        batch.rows.append(row)
-        try:
-            order = self._order(row)
-        except RowRefused as refusal:
-            batch.rejects.append(Reject(row.line, "unreadable_row", str(refusal), row.raw))
-        else:
-            batch.orders.append(order)
-            batch.posted.append(row)
-
-    def _order(self, row: Row) -> dict[str, Any]:
-        if row.document is not None:
-            return row.document
-        if row.cells is None or self._bound is None:
-            raise RowRefused([row.problem or "nothing in it"])
-        return self._bound.order(row.cells, row.number)
-
-    async def _settle(self, under_way: deque[tuple["_Batch", asyncio.Task[list[dict[str, Any]]]]]) -> None:
+    async def _settle(self, under_way: "deque[tuple[Batch, asyncio.Task[_Results]]]") -> None:
         """Wait for the oldest batch and note it: rejects first, so that the journal vouches for them."""
         batch, task = under_way[0]
         results = await task
         under_way.popleft()
+        rejects: list[Reject] = []
+        for index, unit in enumerate(batch.units):
+            rejects += self._noted(unit, index, results)
+        rejects.sort(key=lambda reject: reject.line)
+        self._rejects.add(rejects)
         outcome = self._outcome
-        for row, result in zip(batch.posted, results, strict=True):
-            if result["status"] == "refused":
-                code, reason = described(result["problem"])
-                batch.rejects.append(Reject(row.line, code, reason, row.raw))
-            elif result["status"] == "unchanged":
-                outcome.unchanged += 1
-            else:
-                outcome.accepted += 1
-        batch.rejects.sort(key=lambda reject: reject.line)
-        self._rejects.add(batch.rejects)
-        outcome.rows += len(batch.rows)
-        outcome.rejected += len(batch.rejects)
-        outcome.codes.update(reject.code for reject in batch.rejects)
-        next_line = batch.rows[-1].line + 1
-        self._journal.committed(Done(batch.number + 1, next_line, outcome.counts()))
-        self._advance(len(batch.rows))
+        outcome.rows += batch.row_count
+        outcome.rejected_rows += len(rejects)
+        self._journal.committed(Done(batch.number + 1, outcome.counts()))
+        self._advance(batch.row_count)
+
+    def _noted(self, unit: Unit, index: int, results: "_Results") -> list[Reject]:
+        """Count what became of a unit; return a reject for each of its rows if it was refused."""
+        outcome = self._outcome
+        code, reason = "unreadable_row", unit.refusal
+        if unit.documents is not None:
+            answers = {kind: results[kind, index] for kind in (MAIN, *SAID_AFTER) if (kind, index) in results}
+            refused = [
+                answer
+                for kind, answer in answers.items()
+                if _is_refused(answer) and not _is_known(kind, answer)
+            ]
+            if not refused:
+                changed = {kind for kind, answer in answers.items() if answer["status"] == "accepted"}
+                outcome.accepted += bool(changed)
+                outcome.unchanged += not changed
+                outcome.cancelled += "cancellation" in changed
+                outcome.refunded += "refund" in changed
+                return []
+            code, reason = described(refused[0]["problem"])
+        outcome.rejected += 1
+        outcome.codes[code] += 1
+        return [Reject(row.line, code, reason, row.raw) for row in unit.rows]
 
 
-_Customer = tuple[str, str] | None
+MAIN = "main"
+SAID_AFTER = ("cancellation", "refund")
+
+_Results = dict[tuple[str, int], dict[str, Any]]
+"""Answers by kind of document and position of the unit in its batch."""
 
 
-def _customer_of(order: dict[str, Any]) -> _Customer:
-    """Whose order it is; None if the document does not say."""
-    source, customer = order.get("source"), order.get("external_customer_id")
-    return (source, customer) if isinstance(source, str) and isinstance(customer, str) else None
+def _documents_of(batch: Batch) -> list[tuple[str, dict[int, dict[str, Any]]]]:
+    """The documents of a batch by kind, in the order in which they are posted, by position of the unit."""
+    found: dict[str, dict[int, dict[str, Any]]] = {kind: {} for kind in (MAIN, *SAID_AFTER)}
+    for index, unit in enumerate(batch.units):
+        documents = unit.documents
+        if documents is None:
+            continue
+        for kind, document in (
+            (MAIN, documents.main),
+            ("cancellation", documents.cancellation),
+            ("refund", documents.refund),
+        ):
+            if document is not None:
+                found[kind][index] = document
+    return list(found.items())
 
 
-@dataclass
-class _Batch:
-    """Some rows of the file, those of them that became orders, and those that did not."""
-
-    number: int
-    rows: list[Row] = field(default_factory=list)
-    orders: list[dict[str, Any]] = field(default_factory=list)
-    posted: list[Row] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
-
-    @property
-    def customers(self) -> set[_Customer]:
-        """Whose orders are in it."""
-        return {_customer_of(order) for order in self.orders}
-
-    def split_off(self, customer: _Customer) -> "_Batch":
-        """Begin the next batch, with this one's last rows if they are of `customer` and not all it has."""
-        following = _Batch(self.number + 1)
-        cut = len(self.rows)
-        orders = len(self.orders)
-        while orders and self.posted[orders - 1] is self.rows[cut - 1]:
-            if customer is None or _customer_of(self.orders[orders - 1]) != customer:
-                break
-            cut, orders = cut - 1, orders - 1
-        if cut:
-            following.rows, self.rows = self.rows[cut:], self.rows[:cut]
-            following.orders, self.orders = self.orders[orders:], self.orders[:orders]
-            following.posted, self.posted = self.posted[orders:], self.posted[:orders]
-        return following
+def _is_refused(answer: dict[str, Any] | None) -> bool:
+    return answer is not None and answer["status"] == "refused"
 
 
-async def _posted(
-    sender: Sender, orders: list[dict[str, Any]], key: str, before: list[asyncio.Task[list[dict[str, Any]]]]
-) -> list[dict[str, Any]]:
-    if before:
-        await asyncio.wait(before)
-    return await sender.post(orders, key) if orders else []
+def _is_known(kind: str, answer: dict[str, Any]) -> bool:
+    return kind != MAIN and answer["problem"].get("code") == KNOWN_ALREADY[kind]
 
 
 def described(problem: dict[str, Any]) -> tuple[str, str]:

@@ -1,53 +1,67 @@
-"""Mappings: how a row becomes an order, said in TOML.
+"""Mappings: how rows become orders, refunds or cancellations, said in TOML.
 
-Below `[order]` stands an order document as `POST /v1/orders` takes it. A value is a constant, or a table that
-says where it comes from:
+Below `[order]` stands an order document as `POST /v1/orders` takes it; `[refund]` and `[cancellation]` are as
+their routes take them. A value is a constant, or a table that says where it comes from:
 
     { column = "date", read = "date", format = "%Y%m%d", time = "12:00", zone = "UTC" }
     { template = "{customer_id}@example.test" }
-    { row = true }                       the number of the row, counted from 1
+    { row = true }                              the number of the row, counted from 1
+    { first = [ { column = "email" }, { column = "user" } ] }        the first that is not empty
+    { sum = ["item-price", "item-tax"], minus = ["discount"], read = "money" }
+    { hash = ["buyer", "zip"] }                 a name made of what is there, if nothing better is
 
-`read` is text (the default), integer, boolean, money (in the row's currency), instant (RFC 3339), date,
-share_of_total or rest_of_total. `if_empty` is refuse (the default), leave_out, or leave_out_object, which
-drops the whole table or list entry around it. `default` stands in for an empty value or a missing column.
+`read` is text (the default), integer, boolean, money (a plain decimal in the row's currency), price (as
+people write it, `$1,234.56`), currency (of a price), instant (RFC 3339), date, local (a wall-clock time in
+`zone`), words (looked up in a table), share_of_total or rest_of_total. `if_empty` is refuse (the default),
+leave_out, or leave_out_object, which drops the whole table or list entry around it. `default` stands in for
+an empty value or a missing column.
+
+`[rows] one_order = [columns]` makes one document of all rows that agree in these columns, each a line unless
+`line_needs` or `line_unless` say no. What stands outside the lines is said once: the rows may leave it empty
+but not contradict each other, and `over_rows = "sum"` adds it up. `[status]` says what the words of the
+marketplace for an order's state mean.
 """
 
+import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
-from cli.importing.values import READERS, Context, RowRefused, fill_template, template_columns
+from cli.importing.building import BoundMapping
+from cli.importing.layout import FileLayout, LayoutError, read_layout
+from cli.importing.sources import (
+    EMPTY_CHOICES,
+    OPTIONS,
+    OVER_ROWS,
+    SOURCES,
+    MappingError,
+    is_source,
+)
+from cli.importing.status import STATES, StatusRule
+from cli.importing.times import AMBIGUOUS, NONEXISTENT
+from cli.importing.values import READERS
+from shared.clock import UnknownZone, zone
 
-__all__ = ["FileLayout", "Mapping", "MappingError", "load_mapping"]
+__all__ = ["KINDS", "FileLayout", "Mapping", "MappingError", "RowsRule", "load_mapping"]
 
-Format = Literal["csv", "whitespace", "ndjson"]
-
-SOURCES = ("column", "template", "row")
-OPTIONS = {"read", "format", "time", "zone", "quantity", "if_empty", "default"}
-EMPTY_CHOICES = ("refuse", "leave_out", "leave_out_object")
-
-_LEFT_OUT: Any = object()
-
-
-class MappingError(Exception):
-    """A mapping, or a file that does not fit it; the message says which column or key, and what to do."""
-
-
-class _LeaveOutObject(Exception):
-    """The object around this value is to be left out."""
+KINDS = ("order", "refund", "cancellation")
 
 
 @dataclass(frozen=True)
-class FileLayout:
-    """How the rows lie in the file."""
+class RowsRule:
+    """Which rows are one document, and which of them are lines of it."""
 
-    format: Format
-    encoding: str
-    delimiter: str = ","
+    key: tuple[str, ...]
+    line_needs: tuple[str, ...] = ()
+    line_unless: tuple[str, frozenset[str]] | None = None
+    # A column that holds several lines in one cell, and what one of them looks like.
+    lines_in: tuple[str, re.Pattern[str]] | None = None
+    # What the goods cost together, where no line says what it cost.
+    spread: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,60 +70,41 @@ class Mapping:
 
     name: str
     layout: FileLayout
-    order: dict[str, Any]
+    kind: str
+    document: dict[str, Any]
     latest: str | None
-
-    @property
-    def currency(self) -> Any:
-        """The constant or the table that gives a row's currency."""
-        return self.order.get("currency")
+    currency: Any = None
+    rows: RowsRule | None = None
+    status: StatusRule | None = None
 
     def with_constants(self, **constants: str | None) -> "Mapping":
-        """The mapping with some values of the order set by whoever imports."""
+        """The mapping with some values of the document set by whoever imports."""
         given = {name: value for name, value in constants.items() if value is not None}
-        return replace(self, order={**self.order, **given})
+        return replace(self, document={**self.document, **given})
+
+    def with_zone(self, name: str | None) -> "Mapping":
+        """The mapping with another zone for all its wall-clock times. Raises MappingError."""
+        if name is None:
+            return self
+        _check_zone(name, "--zone")
+        status = self.status
+        if status is not None:
+            status = replace(status, at=_in_zone(status.at, name))
+        return replace(self, document=_in_zone(self.document, name), status=status)
 
     def for_documents(self) -> "Mapping":
-        """The mapping for a file with an order document per line, which need no mapping."""
-        return replace(self, layout=replace(self.layout, format="ndjson"), latest=None)
+        """The mapping for a file with a document per line, which need no mapping."""
+        return replace(
+            self, layout=replace(self.layout, format="ndjson"), latest=None, rows=None, status=None
+        )
 
-    def bound(self, columns: Sequence[str], shift: timedelta = timedelta()) -> "BoundMapping":
+    def bound(self, columns: Sequence[str], shift: timedelta = timedelta()) -> BoundMapping:
         """The mapping for a file with these columns. Raises MappingError if one it needs is missing."""
         return BoundMapping(self, columns, shift)
 
 
-class BoundMapping:
-    """Turns rows of one file into order documents."""
-
-    def __init__(self, mapping: Mapping, columns: Sequence[str], shift: timedelta) -> None:
-        index = {name: number for number, name in enumerate(columns)}
-        _check_columns(mapping, index)
-        self.columns = tuple(columns)
-        currency = _value(mapping.currency, Context(index, None, shift), "currency")
-        context = Context(index, currency, shift)
-        self._placed_at = _value(mapping.order.get("placed_at"), context, "placed_at")
-        self._build = _compiled(mapping.order, context, "")
-
-    def placed_at(self, row: Sequence[str], number: int) -> str | None:
-        """When a row's order was placed, as RFC 3339 in UTC; None if that cannot be told."""
-        try:
-            return cast(str | None, self._placed_at(row, number))
-        except (ValueError, IndexError):
-            return None
-
-    def order(self, row: Sequence[str], number: int) -> dict[str, Any]:
-        """The order of a row; `number` counts rows from 1. Raises RowRefused with every reason."""
-        if len(row) != len(self.columns):
-            raise RowRefused([f"{len(row)} columns instead of {len(self.columns)}"])
-        reasons: list[str] = []
-        document: dict[str, Any] = self._build(row, number, reasons)
-        if reasons:
-            raise RowRefused(reasons)
-        return document
-
-
 def load_mapping(name: str) -> Mapping:
-    """A mapping by the name of one that comes along (`cdnow`, `generic`), or by the path of a TOML file."""
+    """A mapping by the name of one that comes along (`amazon`, `generic`), or by the path of a TOML file."""
     folder = resources.files("cli") / "mappings"
     names = [entry.name for entry in folder.iterdir()]
     known = sorted(file.removesuffix(".toml") for file in names if file.endswith(".toml"))
@@ -125,46 +120,70 @@ def load_mapping(name: str) -> Mapping:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise MappingError(f"{name} is not TOML: {error}") from error
+    except LayoutError as error:
+        raise MappingError(str(error)) from error
 
 
 def _checked(name: str, document: dict[str, Any]) -> Mapping:
-    file = document.get("file", {})
-    layout = FileLayout(
-        format=file.get("format", "csv"),
-        encoding=file.get("encoding", "utf-8"),
-        delimiter=file.get("delimiter", ","),
-    )
-    if layout.format not in ("csv", "whitespace", "ndjson"):
-        raise MappingError(f"file.format {layout.format!r} is none of csv, whitespace, ndjson")
-    if len(layout.delimiter) != 1:
-        raise MappingError("file.delimiter must be one character")
-    try:
-        "".encode(layout.encoding)
-    except LookupError as error:
-        raise MappingError(f"file.encoding {layout.encoding!r} is not known") from error
-    if not isinstance(document.get("order"), dict):
-        raise MappingError("the mapping has no [order]")
-    _check_values(document["order"], "order")
+    layout = read_layout(document)
+    kinds = [kind for kind in KINDS if isinstance(document.get(kind), dict)]
+    if len(kinds) != 1:
+        raise MappingError("the mapping has no [order]; or one of [refund] and [cancellation]")
+    (kind,) = kinds
+    _check_values(document[kind], kind)
     latest = document.get("dates", {}).get("latest")
     if latest not in (None, "yesterday"):
         raise MappingError(f"dates.latest {latest!r} is not 'yesterday'")
-    return Mapping(name, layout, document["order"], latest)
+    currency = document[kind].get("currency", document.get("amounts", {}).get("currency"))
+    _check_values(currency, "amounts.currency")
+    return Mapping(
+        name,
+        layout,
+        kind,
+        document[kind],
+        latest,
+        currency,
+        _rows_rule(document.get("rows")),
+        _status_rule(document.get("status")),
+    )
 
 
-def _is_source(value: Any) -> bool:
-    return isinstance(value, dict) and any(source in value for source in SOURCES)
+def _rows_rule(rows: dict[str, Any] | None) -> RowsRule | None:
+    if rows is None:
+        return None
+    if not rows.get("one_order"):
+        raise MappingError("rows.one_order names the columns that tell orders apart")
+    _check_values(rows.get("spread"), "rows.spread")
+    unless, inside = rows.get("line_unless"), rows.get("lines_in")
+    try:
+        return RowsRule(
+            tuple(rows["one_order"]),
+            tuple(rows.get("line_needs", ())),
+            (unless["column"], frozenset(word.casefold() for word in unless["is"])) if unless else None,
+            (inside["column"], re.compile(inside["pattern"])) if inside else None,
+            rows.get("spread"),
+        )
+    except (KeyError, re.error) as error:
+        raise MappingError(f"rows: {error}") from error
+
+
+def _status_rule(status: dict[str, Any] | None) -> StatusRule | None:
+    if status is None:
+        return None
+    words = {word.casefold(): state for word, state in status.get("words", {}).items()}
+    if wrong := sorted(set(words.values()) - set(STATES)):
+        raise MappingError(f"status.words: {wrong[0]!r} is none of {', '.join(STATES)}")
+    if "column" not in status or not words:
+        raise MappingError("status needs a column and words")
+    at = status.get("at")
+    if at is not None:
+        _check_values(at, "status.at")
+    return StatusRule(status["column"], words, at)
 
 
 def _check_values(value: Any, where: str) -> None:
-    if _is_source(value):
-        unknown = set(value) - set(SOURCES) - OPTIONS
-        if unknown:
-            raise MappingError(f"{where}: {', '.join(sorted(unknown))} is not known")
-        if value.get("read", "text") not in READERS:
-            raise MappingError(f"{where}: read = {value['read']!r} is none of {', '.join(READERS)}")
-        if value.get("if_empty", "refuse") not in EMPTY_CHOICES:
-            choices = ", ".join(EMPTY_CHOICES)
-            raise MappingError(f"{where}: if_empty = {value['if_empty']!r} is none of {choices}")
+    if is_source(value):
+        _check_source(value, where)
     elif isinstance(value, dict):
         for key, inner in value.items():
             _check_values(inner, f"{where}.{key}")
@@ -173,132 +192,38 @@ def _check_values(value: Any, where: str) -> None:
             _check_values(inner, f"{where}.{number}")
 
 
-def _check_columns(mapping: Mapping, index: dict[str, int]) -> None:
-    missing = sorted(_needed(mapping.order) - set(index))
-    if missing:
-        raise MappingError(
-            f"The mapping {mapping.name!r} needs the columns {', '.join(missing)}; the file has"
-            f" {', '.join(index) or 'none'}. Is it the right --mapping (and delimiter) for this file?"
-        )
+def _check_source(value: dict[str, Any], where: str) -> None:
+    unknown = set(value) - set(SOURCES) - OPTIONS
+    if unknown:
+        raise MappingError(f"{where}: {', '.join(sorted(unknown))} is not known")
+    choices = {
+        "read": READERS,
+        "if_empty": EMPTY_CHOICES,
+        "over_rows": OVER_ROWS,
+        "ambiguous": AMBIGUOUS,
+        "nonexistent": NONEXISTENT,
+        "decimal": ("auto", ".", ","),
+    }
+    for option, allowed in choices.items():
+        if option in value and value[option] not in allowed:
+            raise MappingError(f"{where}: {option} = {value[option]!r} is none of {', '.join(allowed)}")
+    if "zone" in value:
+        _check_zone(value["zone"], where)
+    for inner in value.get("first", ()):
+        _check_values(inner, where)
 
 
-def _needed(value: Any) -> set[str]:
-    """The columns without which no row could become an order."""
-    if _is_source(value):
-        if value.get("if_empty", "refuse") != "refuse" or "default" in value:
-            return set()
-        named = [value.get("column"), value.get("quantity")]
-        return {name for name in named if name} | template_columns(value.get("template", ""))
+def _check_zone(name: str, where: str) -> None:
+    try:
+        zone(name)
+    except UnknownZone as error:
+        raise MappingError(f"{where}: {error}") from error
+
+
+def _in_zone(value: Any, name: str) -> Any:
     if isinstance(value, dict):
-        return set().union(*(_needed(inner) for inner in value.values()))
+        changed = {key: _in_zone(inner, name) for key, inner in value.items()}
+        return {**changed, "zone": name} if is_source(value) and "zone" in value else changed
     if isinstance(value, list):
-        return set().union(*(_needed(inner) for inner in value))
-    return set()
-
-
-Build = Callable[[Sequence[str], int, list[str]], Any]
-
-
-def _compiled(value: Any, context: Context, where: str) -> Build:
-    """A function of (row, number, reasons) for one value of the mapping; reasons are added, not raised."""
-    if _is_source(value):
-        return _source(value, context, where)
-    if _is_constant(value):
-        # Most of a document is the same for every row, so it is not built again for each.
-        return lambda row, number, reasons: value
-    if isinstance(value, dict):
-        parts = {key: _compiled(inner, context, f"{where}.{key}") for key, inner in value.items()}
-        return _object(parts, frozenset(key for key, inner in value.items() if _is_source(inner)))
-    if isinstance(value, list):
-        return _list([_compiled(inner, context, f"{where}.{n}") for n, inner in enumerate(value)])
-    raise MappingError(f"{where}: a value of an unexpected kind")
-
-
-def _is_constant(value: Any) -> bool:
-    if _is_source(value):
-        return False
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return all(_is_constant(part) for part in inner)
-
-
-def _object(parts: dict[str, Build], cells: frozenset[str]) -> Build:
-    """A table; `cells` names those of its values that are read from the row themselves."""
-    items = list(parts.items())
-
-    def build(row: Sequence[str], number: int, reasons: list[str]) -> Any:
-        document = {}
-        for key, part in items:
-            try:
-                value = part(row, number, reasons)
-            except _LeaveOutObject:
-                if key in cells:
-                    raise
-                continue
-            if value is not _LEFT_OUT:
-                document[key] = value
-        return document
-
-    return build
-
-
-def _list(parts: list[Build]) -> Build:
-    def build(row: Sequence[str], number: int, reasons: list[str]) -> Any:
-        values = []
-        for part in parts:
-            try:
-                value = part(row, number, reasons)
-            except _LeaveOutObject:
-                continue
-            if value is not _LEFT_OUT:
-                values.append(value)
-        return values
-
-    return build
-
-
-def _source(source: dict[str, Any], context: Context, where: str) -> Build:
-    read = _value(source, context, where.lstrip("."))
-    choice = source.get("if_empty", "refuse")
-
-    def build(row: Sequence[str], number: int, reasons: list[str]) -> Any:
-        try:
-            value = read(row, number)
-        except ValueError as error:
-            reasons.append(str(error))
-            return _LEFT_OUT
-        if value is not None:
-            return value
-        if choice == "leave_out":
-            return _LEFT_OUT
-        if choice == "leave_out_object":
-            raise _LeaveOutObject
-        reasons.append(f"{source.get('column', where)} is empty")
-        return _LEFT_OUT
-
-    return build
-
-
-def _value(source: Any, context: Context, where: str) -> Callable[[Sequence[str], int], Any]:
-    """A function of (row, number) that gives a value, None if empty, or raises ValueError."""
-    if not _is_source(source):
-        return lambda row, number: source
-    if "row" in source:
-        return lambda row, number: str(number)
-    if "template" in source:
-        return fill_template(source["template"], context)
-    column, default = source["column"], source.get("default")
-    position = context.index.get(column)
-    if position is None:
-        return lambda row, number: default
-    parse = READERS[source.get("read", "text")](source, context)
-
-    def read(row: Sequence[str], number: int) -> Any:
-        text = row[position].strip()
-        if not text:
-            return default
-        try:
-            return parse(text, row, number)
-        except ValueError as error:
-            raise ValueError(f"{column}: {error}") from error
-
-    return read
+        return [_in_zone(inner, name) for inner in value]
+    return value

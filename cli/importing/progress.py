@@ -31,14 +31,12 @@ class Rejects:
         self.path = path
         self._file: IO[str] | None = None
 
-    def begin(self, keep_before_line: int) -> None:
-        """Forget what earlier runs rejected, except up to the line that their journal vouches for."""
+    def begin(self, keep: int) -> None:
+        """Forget what earlier runs rejected, except as many rows as their journal vouches for."""
         kept: list[list[str]] = []
-        if self.path.exists() and keep_before_line:
+        if self.path.exists() and keep:
             with self.path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-                kept = [
-                    row for row in csv.reader(file) if row[0].isdigit() and int(row[0]) < keep_before_line
-                ]
+                kept = [row for row in csv.reader(file) if row and row[0].isdigit()][:keep]
         self.path.unlink(missing_ok=True)
         if kept:
             self._rows(kept)
@@ -80,7 +78,6 @@ class Done(msgspec.Struct, frozen=True):
     """The batches up to and with this one are committed; the figures are of all of them together."""
 
     batches: int
-    next_line: int
     counts: dict[str, int]
 
 

@@ -21,7 +21,7 @@ class ImportAborted(Exception):
 
 
 class Sender:
-    """Posts arrays of orders, and returns one result per order.
+    """Posts arrays of documents, and returns one result per document.
 
     Outages and overload are waited out for up to `patience_seconds` per batch.
     """
@@ -46,15 +46,15 @@ class Sender:
         """Close the connections."""
         await self._client.aclose()
 
-    async def post(self, orders: Sequence[Any], idempotency_key: str) -> list[dict[str, Any]]:
-        """The result of each order, in order. Raises ImportAborted."""
-        body = msgspec.json.encode(orders)
+    async def post(self, route: str, documents: Sequence[Any], idempotency_key: str) -> list[dict[str, Any]]:
+        """The result of each document, in order. Raises ImportAborted."""
+        body = msgspec.json.encode(documents)
         deadline = time.monotonic() + self._patience_seconds
         pause = PAUSE_SECONDS
         while True:
-            answer, reason = await self._try(body, idempotency_key)
+            answer, reason = await self._try(route, body, idempotency_key)
             if answer is not None and answer.status_code not in RETRIED:
-                return _results(answer, len(orders))
+                return _results(answer, len(documents))
             if time.monotonic() > deadline:
                 raise ImportAborted(
                     f"members did not take the batch for {self._patience_seconds:.0f} s: {reason}"
@@ -64,10 +64,10 @@ class Sender:
             await asyncio.sleep(min(float(asked), LONGEST_PAUSE_SECONDS) if asked.isdigit() else pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    async def _try(self, body: bytes, idempotency_key: str) -> tuple[httpx.Response | None, str]:
+    async def _try(self, route: str, body: bytes, idempotency_key: str) -> tuple[httpx.Response | None, str]:
         try:
             answer = await self._client.post(
-                "/v1/orders", content=body, headers={"Idempotency-Key": idempotency_key}
+                route, content=body, headers={"Idempotency-Key": idempotency_key}
             )
         except httpx.TransportError as error:
             return None, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -79,7 +79,7 @@ def _results(answer: httpx.Response, count: int) -> list[dict[str, Any]]:
         raise ImportAborted(f"members refused a whole batch: HTTP {answer.status_code}, {_problem(answer)}")
     results: list[dict[str, Any]] = msgspec.json.decode(answer.content)["results"]
     if len(results) != count:
-        raise ImportAborted(f"members answered {len(results)} results for {count} orders")
+        raise ImportAborted(f"members answered {len(results)} results for {count} documents")
     return results
 
 

@@ -8,12 +8,14 @@ from datetime import time as wall_time
 from functools import lru_cache
 from typing import Any
 
+from cli.importing.amounts import amount_minor, currency_in
+from cli.importing.times import local_reader
 from shared.clock import local_to_instant, zone
 from shared.money import parse_decimal
 
 __all__ = ["READERS", "Context", "RowRefused", "fill_template", "template_columns"]
 
-COLUMN = re.compile(r"\{(\w+)\}")
+COLUMN = re.compile(r"\{([^{}]+)\}")
 INTEGER = re.compile(r"[+-]?\d{1,18}")
 YES = frozenset({"true", "yes", "y", "1"})
 NO = frozenset({"false", "no", "n", "0"})
@@ -98,14 +100,43 @@ def _money(source: dict[str, Any], context: Context) -> Parse:
     return lambda text, row, number: _minor(text, context.currency_of(row, number))
 
 
+def _price(source: dict[str, Any], context: Context) -> Parse:
+    symbols, decimal = source.get("symbols", {}), source.get("decimal", "auto")
+
+    def parse(text: str, row: Sequence[str], number: int) -> int:
+        currency = context.currency_of(row, number)
+        named = currency_in(text, symbols)
+        if named not in (None, currency):
+            raise ValueError(f"{text!r} is in {named}, the order in {currency}")
+        return amount_minor(text, currency, decimal)
+
+    return parse
+
+
+def _currency(source: dict[str, Any], context: Context) -> Parse:
+    symbols = source.get("symbols", {})
+    return lambda text, row, number: currency_in(text, symbols)
+
+
+def _words(source: dict[str, Any], context: Context) -> Parse:
+    known = {word.casefold(): meaning for word, meaning in source.get("words", {}).items()}
+    return lambda text, row, number: known.get(text.casefold())
+
+
 def _parts_of_total(
     source: dict[str, Any], context: Context
 ) -> Callable[[str, Sequence[str], int], tuple[int, int]]:
     position = context.index[source["quantity"]]
+    # What comes on top of the column's total, such as tax, and what is taken off it apart.
+    more = [context.index[column] for column in source.get("plus", ()) if column in context.index]
+
+    def amount(text: str, row: Sequence[str], number: int) -> int:
+        return _minor(text, context.currency_of(row, number))
 
     def parts(text: str, row: Sequence[str], number: int) -> tuple[int, int]:
         """(price of a unit rounded up, what that is too much in all), both in minor units."""
-        total = _minor(text, context.currency_of(row, number))
+        total = amount(text, row, number)
+        total += sum(amount(cell, row, number) for position in more if (cell := row[position].strip()))
         quantity = row[position].strip()
         if not INTEGER.fullmatch(quantity) or int(quantity) <= 0:
             raise ValueError(f"a total for {quantity!r} pieces")
@@ -122,7 +153,15 @@ def _share_of_total(source: dict[str, Any], context: Context) -> Parse:
 
 def _rest_of_total(source: dict[str, Any], context: Context) -> Parse:
     parts = _parts_of_total(source, context)
-    return lambda text, row, number: parts(text, row, number)[1]
+    off = [context.index[column] for column in source.get("minus", ()) if column in context.index]
+
+    def parse(text: str, row: Sequence[str], number: int) -> int:
+        currency = context.currency_of(row, number)
+        # Some exports write what is taken off with a minus, some without.
+        taken = sum(abs(_minor(cell, currency)) for position in off if (cell := row[position].strip()))
+        return parts(text, row, number)[1] + taken
+
+    return parse
 
 
 def _rfc3339(instant: datetime) -> str:
@@ -160,11 +199,28 @@ def _date(source: dict[str, Any], context: Context) -> Parse:
     return lambda text, row, number: read(text)
 
 
+def _local(source: dict[str, Any], context: Context) -> Parse:
+    read = local_reader(
+        source.get("formats") or [source.get("format", "%Y-%m-%d %H:%M:%S")],
+        zone(source.get("zone", "UTC")),
+        at=wall_time.fromisoformat(source.get("time", "12:00")),
+        abbreviations=source.get("abbreviations", {}),
+        ambiguous=source.get("ambiguous", "earlier"),
+        nonexistent=source.get("nonexistent", "forward"),
+        shift=context.shift,
+    )
+    return lambda text, row, number: _rfc3339(read(text))
+
+
 READERS: dict[str, Callable[[dict[str, Any], Context], Parse]] = {
     "text": _text,
     "integer": _integer,
     "boolean": _boolean,
     "money": _money,
+    "price": _price,
+    "currency": _currency,
+    "words": _words,
+    "local": _local,
     "instant": _instant,
     "date": _date,
     "share_of_total": _share_of_total,

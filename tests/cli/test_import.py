@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from cli.embedded.ports import LOOPBACK, free_port
-from cli.importing import ImportAborted, ImportPlan, MappingError, Outcome, import_orders, load_mapping
+from cli.importing import ImportAborted, ImportPlan, MappingError, Outcome, import_file, load_mapping
 from services.members.app import service
 from services.members.settings import MembersSettings
 from shared.database import Database
@@ -38,7 +38,7 @@ BAD = {
         "the far future": "c3,kim,USD,2999-03-01T12:00:00Z,,MUG,1,5.00,",
         "no address": "c4,kim,USD,2026-03-01T12:00:00Z,,MUG,1,5.00,nobody",
     },
-    "order_conflict": {"other content under a known id": "0,kim,USD,2026-03-01T12:00:00Z,,MUG,9,19.99,"},
+    "order_conflict": {"other content under a known id": "known,kim,USD,2026-03-01T12:00:00Z,,MUG,9,19.99,"},
 }
 
 
@@ -102,11 +102,12 @@ async def test_good_rows_go_in_and_each_bad_one_comes_back_with_its_reason(
     members: str, tmp_path: Path
 ) -> None:
     bad = [(code, row) for code, rows in BAD.items() for row in rows.values()]
+    await import_file(plan_for(members, tmp_path, [GOOD.format(n="known")]))
     lines = [*good(30), *(row for _, row in bad), GOOD.format(n="last")]
     plan = plan_for(members, tmp_path, lines)
-    outcome = await import_orders(replace(plan, batch_rows=10))
+    outcome = await import_file(replace(plan, batch_rows=10))
     assert (outcome.accepted, outcome.rejected, outcome.rows) == (31, len(bad), len(lines))
-    assert await orders_known(members) == 31
+    assert await orders_known(members) == 32
     found = rejected(plan)
     assert [(reject["code"], reject["row"]) for reject in found] == bad
     # The header is line 1.
@@ -117,8 +118,8 @@ async def test_good_rows_go_in_and_each_bad_one_comes_back_with_its_reason(
 
 async def test_importing_again_changes_nothing(members: str, tmp_path: Path) -> None:
     plan = plan_for(members, tmp_path, good(25))
-    await import_orders(plan)
-    again = await import_orders(plan)
+    await import_file(plan)
+    again = await import_file(plan)
     assert (again.accepted, again.unchanged, again.rejected) == (0, 25, 0)
 
 
@@ -138,8 +139,8 @@ async def test_an_import_that_was_cut_off_goes_on_where_it_was(members: str, tmp
             raise Killed
 
     with pytest.raises(Killed):
-        await import_orders(plan, advance=cut_off)
-    resumed: Outcome = await import_orders(replace(plan, resume=True))
+        await import_file(plan, advance=cut_off)
+    resumed: Outcome = await import_file(replace(plan, resume=True))
     assert resumed.skipped == 30
     assert (resumed.rows, resumed.accepted, resumed.unchanged, resumed.rejected) == (61, 60, 0, 1)
     assert len(rejected(plan)) == 1
@@ -153,17 +154,17 @@ async def test_a_file_that_changed_meanwhile_is_not_gone_on_with(members: str, t
         raise Killed
 
     with pytest.raises(Killed):
-        await import_orders(plan, advance=cut_off)
+        await import_file(plan, advance=cut_off)
     plan.file.write_text(plan.file.read_text() + GOOD.format(n="new") + "\n")
     with pytest.raises(ImportAborted, match="has changed"):
-        await import_orders(replace(plan, resume=True))
+        await import_file(replace(plan, resume=True))
 
 
 async def test_an_outage_is_waited_out(members_database: Database, tmp_path: Path) -> None:
     port = free_port()
     plan = plan_for(f"http://{LOOPBACK}:{port}", tmp_path, good(20))
     waited = asyncio.Event()
-    running = asyncio.create_task(import_orders(plan, waiting=lambda reason: waited.set()))
+    running = asyncio.create_task(import_file(plan, waiting=lambda reason: waited.set()))
     await waited.wait()
     async with serving(members_database, port):
         assert (await running).accepted == 20
@@ -172,19 +173,19 @@ async def test_an_outage_is_waited_out(members_database: Database, tmp_path: Pat
 async def test_an_outage_that_does_not_end_is_said(tmp_path: Path) -> None:
     plan = plan_for(f"http://{LOOPBACK}:{free_port()}", tmp_path, good(1))
     with pytest.raises(ImportAborted, match="members did not take the batch"):
-        await import_orders(replace(plan, patience_seconds=0))
+        await import_file(replace(plan, patience_seconds=0))
 
 
 async def test_a_wrong_key_is_said_at_once(members: str, tmp_path: Path) -> None:
     plan = replace(plan_for(members, tmp_path, good(1)), key="rk_wrong")
     with pytest.raises(ImportAborted, match="401, unauthenticated"):
-        await import_orders(plan)
+        await import_file(plan)
 
 
 async def test_a_file_of_which_nothing_can_be_read_is_refused_whole(members: str, tmp_path: Path) -> None:
     plan = plan_for(members, tmp_path, [GOOD.format(n=n).replace("19.99", "19,99") for n in range(20)])
     with pytest.raises(MappingError, match="Not one of the first 20 rows"):
-        await import_orders(plan)
+        await import_file(plan)
 
 
 async def test_documents_need_no_mapping(members: str, tmp_path: Path) -> None:
@@ -194,6 +195,6 @@ async def test_documents_need_no_mapping(members: str, tmp_path: Path) -> None:
     )
     plan = plan_for(members, tmp_path, [])
     plan.file.write_text("\n".join([document % (1, 5), document % (2, -5), "{", document % (3, 0)]))
-    outcome = await import_orders(replace(plan, mapping=plan.mapping.for_documents()))
+    outcome = await import_file(replace(plan, mapping=plan.mapping.for_documents()))
     assert (outcome.accepted, outcome.rejected) == (2, 2)
     assert [reject["code"] for reject in rejected(plan)] == ["invalid_item", "unreadable_row"]

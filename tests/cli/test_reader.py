@@ -39,7 +39,11 @@ def test_one_row_of_another_encoding_spares_its_neighbours(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("start", "kind"),
-    [(b"\xff\xfea\x00", "UTF-16"), (b"PK\x03\x04", "spreadsheet"), (b"\x1f\x8b\x08\x00", "gzip")],
+    [
+        (b"PK\x03\x04", "spreadsheet"),
+        (b"\x1f\x8b\x08\x00", "gzip"),
+        (b"\xd0\xcf\x11\xe0\xa1", "an old spreadsheet"),
+    ],
 )
 def test_a_file_of_another_kind_is_named(tmp_path: Path, start: bytes, kind: str) -> None:
     with pytest.raises(FileUnreadable, match=kind):
