@@ -14,6 +14,7 @@ MODULES = {
     "keys": "keys",
     "dead-letters": "dead_letters",
     "doctor": "doctor",
+    "verify": "verify",
     "migrate": "operations",
     "topics": "operations",
     "replay": "operations",

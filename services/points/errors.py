@@ -1,6 +1,6 @@
 """Why the points service says no; the docstring is the message."""
 
-from shared.problems import Conflict, NotFound, Refusal
+from shared.problems import Conflict, Forbidden, NotFound, Refusal
 
 
 class InsufficientPoints(Refusal):
@@ -105,3 +105,23 @@ class ExpiryOutOfRange(Refusal):
 
 class RefundCurrencyMismatch(Refusal):
     """The refund is in another currency than its order."""
+
+
+class AdjustmentNotFound(NotFound):
+    """There is no such adjustment."""
+
+
+class AlreadyDecided(Conflict):
+    """The adjustment waits for nobody: it was posted, approved or rejected, or it has lapsed."""
+
+
+class OwnApproval(Forbidden):
+    """A proposal is decided by another key than the one that made it."""
+
+
+class ExpiryInThePast(Refusal):
+    """Points that are given expire later than now."""
+
+
+class OpeningConflict(Conflict):
+    """This row was brought in before, and said something else."""

@@ -13,3 +13,24 @@ async def expire_points(database: Database) -> int:
     """Expire lots that have passed their date, a chunk of accounts at a time."""
     async with database.transaction() as session:
         return await operations.expire(session, limit=settings().expiry_chunk_accounts)
+
+
+@jobs.every(60.0)
+async def lapse_adjustments(database: Database) -> int:
+    """Let proposals lapse that nobody has approved or rejected in time."""
+    async with database.transaction() as session:
+        return await operations.lapse_adjustments(session, limit=1000)
+
+
+@jobs.every(10.0)
+async def audit_ledger(database: Database) -> int:
+    """Compare the next stretch of accounts, and of lots, with what the entries say.
+
+    Never says that there is more to do: the audit goes round and round, at a pace that nobody notices.
+    """
+    for what in operations.AUDITED:
+        async with database.reading() as session:
+            part = await operations.audit_next(session, what, rows=settings().audit_slice_accounts)
+        async with database.transaction() as session:
+            await operations.note_audit(session, what, part)
+    return 0

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 from pydantic import Field, field_validator
 
+from services.points.domain import ExpiryPolicy
 from shared.clock import zone
 from shared.settings import ServiceSettings
 
@@ -44,10 +45,37 @@ class PointsSettings(ServiceSettings):
         description="IANA time zone of the program: its days, months and years decide when points expire.",
     )
 
+    audit_slice_accounts: int = Field(
+        500,
+        ge=1,
+        le=5_000,
+        description="Accounts, and lots, that the audit compares every ten seconds; a million accounts take "
+        "half a day with some percent of a core.",
+    )
+    adjustment_limit_points: int = Field(
+        10_000,
+        ge=0,
+        description="Points that one key may move by hand for one member within a day; more waits for "
+        "another key. 0 lets everything wait.",
+    )
+    adjustment_lapse_hours: int = Field(
+        168, ge=1, le=8_760, description="Hours after which a proposal that nobody decided lapses."
+    )
+    adjustment_expiry: str = Field(
+        "rolling:365d",
+        description="When points given by hand expire unless the request says, as a policy: `none`, "
+        "`rolling:12m:day_end`, `end_of:year`, `fixed:2027-12-31`.",
+    )
+
     @field_validator("zone")
     @classmethod
     def _is_a_zone(cls, name: str) -> str:
         return zone(name).key
+
+    @field_validator("adjustment_expiry")
+    @classmethod
+    def _is_a_policy(cls, written: str) -> str:
+        return ExpiryPolicy.parse(written).serialise()
 
 
 @lru_cache

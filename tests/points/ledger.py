@@ -17,6 +17,7 @@ from services.points.operations import Earn, Held, Refund
 from services.points.operations.ledger import Ledger
 from services.points.operations.reverse import Reverse, reverse
 from services.points.operations.show import Balance
+from services.points.repository.audit import Finding
 from shared.database import Database
 from shared.events import Envelope, Event, OrderPaid
 from shared.ids import new_id
@@ -34,7 +35,8 @@ REPLAY = text(
                     coalesce(-sum(points) FILTER (WHERE contra = 'redemption'), 0) AS spent,
                     coalesce(-sum(points) FILTER (WHERE contra = 'expiry'), 0) AS expired,
                     coalesce(-sum(points) FILTER (WHERE contra = 'forfeit'), 0) AS forfeited,
-                    coalesce(sum(points) FILTER (WHERE contra = 'adjustment'), 0) AS adjusted,
+                    coalesce(sum(points)
+                        FILTER (WHERE contra = 'adjustment' OR kind = 'opening'), 0) AS adjusted,
                     coalesce(sum(points) FILTER (WHERE contra = 'transfer'), 0) AS transferred
              FROM entries WHERE entries.member_id = accounts.member_id
          ) AS entry ON true
@@ -331,15 +333,24 @@ class Books:
                 await session.execute(text(statement), {"by": by})
 
     async def assert_balanced(self) -> None:
-        """Entries sum to zero, lots are what accounts say, a replay gives the same, and nobody has less
-        than nothing.
-        """
+        """Entries sum to zero, everything is what they say, a replay gives the same, nobody is below zero."""
         figures = await self.summary()
         assert figures["entries_sum"] == 0
         assert figures["lot_mismatches"] == 0
         assert figures["available_points"] >= 0
         async with self.database.reading() as session:
             assert (await session.execute(REPLAY)).all() == []
+        assert await self.findings() == []
+
+    async def findings(self) -> list[Finding]:
+        """What the audit of everything finds."""
+        async with self.database.reading() as session:
+            accounts = await operations.audit_accounts(session, after=None, accounts=1_000_000)
+        async with self.database.reading() as session:
+            lots = await operations.audit_lots(session, after=None, lots=1_000_000)
+        assert accounts.end is None
+        assert lots.end is None
+        return accounts.findings + lots.findings
 
     async def rows(self, statement: str) -> Sequence[object]:
         async with self.database.reading() as session:

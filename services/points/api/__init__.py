@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from services.points.api.adjustments import router as adjustments_router
+from services.points.api.audit import router as audit_router
 from services.points.api.holds import capture_desk, hold_desk, void_desk
 from services.points.api.holds import hot_router as hot_holds_router
 from services.points.api.holds import router as holds_router
@@ -14,5 +16,14 @@ from shared.edge import Desk
 __all__ = ["desks", "routers"]
 
 # A desk has its own transactions, so the routes in front of desks come in a router of their own.
-routers = [hot_router, hot_holds_router, holds_router, members_router, rewards_router, rules_router]
+routers = [
+    hot_router,
+    hot_holds_router,
+    holds_router,
+    members_router,
+    rewards_router,
+    rules_router,
+    adjustments_router,
+    audit_router,
+]
 desks: list[Desk[Any, Any]] = [redeem_desk, hold_desk, capture_desk, void_desk]

@@ -5,6 +5,8 @@ row itself. All of them are written under the lock of the member's account, entr
 deleted, and the summary compares the tables with each other.
 """
 
+from services.points.models.adjustments import Adjustment
+from services.points.models.audit import AuditRound
 from services.points.models.base import Base
 from services.points.models.holds import Hold, HoldLot, MemberAlias
 from services.points.models.ledger import Account, Entry, Lot, LotMove, OrderSpend
@@ -15,6 +17,8 @@ from services.points.models.rules import CapUsage, EarningRule, MemberBirthday
 
 __all__ = [
     "Account",
+    "Adjustment",
+    "AuditRound",
     "Base",
     "CapUsage",
     "EarningRule",

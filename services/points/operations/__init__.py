@@ -1,5 +1,25 @@
 """Verbs of the ledger: each takes a session and a batch, and answers each command in order. None commits."""
 
+from services.points.operations.adjust import (
+    Adjust,
+    Adjusted,
+    Decide,
+    adjust,
+    count_pending_adjustments,
+    decide,
+    lapse_adjustments,
+    show_adjustment,
+    show_adjustments,
+)
+from services.points.operations.audit import (
+    AUDITED,
+    Slice,
+    audit_accounts,
+    audit_lots,
+    audit_member,
+    audit_next,
+    note_audit,
+)
 from services.points.operations.birthdays import record_birthdays
 from services.points.operations.cancel import Cancel, cancel
 from services.points.operations.catalogue import (
@@ -15,6 +35,7 @@ from services.points.operations.holds import Capture, Held, Hold, Void, capture,
 from services.points.operations.judging import Earn
 from services.points.operations.mature import mature
 from services.points.operations.merge import Link, Merged, merge
+from services.points.operations.opening import Opened, Opening, open_balances
 from services.points.operations.redeem import Redeem, Redeemed, redeem
 from services.points.operations.refund import Refunded, refund, refunded_lines
 from services.points.operations.rules import (
@@ -36,6 +57,7 @@ from services.points.operations.show import (
 )
 from services.points.operations.tiers import record_tiers
 from services.points.operations.transfer import Transfer, Transferred, transfer
+from services.points.repository.adjustments import AdjustmentRow
 from services.points.repository.caps import BirthdayRow
 from services.points.repository.orders import Refund
 from services.points.repository.rewards import RedemptionRow
@@ -43,9 +65,14 @@ from services.points.repository.rules import RuleVersion
 from services.points.repository.tiers import TierRow
 
 __all__ = [
+    "AUDITED",
+    "Adjust",
+    "Adjusted",
+    "AdjustmentRow",
     "BirthdayRow",
     "Cancel",
     "Capture",
+    "Decide",
     "Earn",
     "Earned",
     "Held",
@@ -53,12 +80,15 @@ __all__ = [
     "Link",
     "Merged",
     "NewRule",
+    "Opened",
+    "Opening",
     "Redeem",
     "Redeemed",
     "RedemptionRow",
     "Refund",
     "Refunded",
     "RuleVersion",
+    "Slice",
     "TierRow",
     "Transfer",
     "Transferred",
@@ -66,25 +96,37 @@ __all__ = [
     "activate_rule_set",
     "add_earning_rule",
     "add_rewards",
+    "adjust",
+    "audit_accounts",
+    "audit_lots",
+    "audit_member",
+    "audit_next",
     "cancel",
     "capture",
     "change_draft",
     "change_reward",
     "count_due_lots",
     "count_parked_refunds",
+    "count_pending_adjustments",
+    "decide",
     "delete_earning_rule",
     "draft_rule_set",
     "earn",
     "expire",
     "hold",
+    "lapse_adjustments",
     "mature",
     "merge",
+    "note_audit",
+    "open_balances",
     "record_birthdays",
     "record_tiers",
     "redeem",
     "refund",
     "refunded_lines",
     "retire_reward",
+    "show_adjustment",
+    "show_adjustments",
     "show_earning_rule",
     "show_earning_rules",
     "show_entries",

@@ -1,0 +1,185 @@
+"""`regulars verify ledger`: compare the books of points with themselves."""
+
+import json
+from typing import Annotated, Any
+from uuid import UUID
+
+import httpx
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from cli.commands.options import HomeOption, JsonOption
+from cli.platform import SERVICES, Home
+from shared.settings import DEVELOPMENT_KEY
+
+__all__ = ["register"]
+
+EXIT_FINDINGS, EXIT_UNREACHABLE = 1, 2
+
+# A slice of accounts with long histories takes a while on a busy machine.
+REQUEST_TIMEOUT_SECONDS = 120.0
+# More than anybody reads; the count says how many there are.
+SHOWN_FINDINGS = 50
+
+
+class Unanswered(Exception):
+    """The service could not be asked, or refused to answer; the message says why."""
+
+
+class Books:
+    """What the slices have shown together."""
+
+    def __init__(self) -> None:
+        self.counts = {"accounts": 0, "entries": 0, "lots": 0}
+        self.members_points = 0
+        self.contra_points: dict[str, int] = {}
+        self.findings: list[dict[str, Any]] = []
+
+    def add(self, part: dict[str, Any]) -> None:
+        """Add a slice."""
+        for name in self.counts:
+            self.counts[name] += part[name]
+        self.members_points += part["members_points"]
+        for contra, points in part["contra_points"].items():
+            self.contra_points[contra] = self.contra_points.get(contra, 0) + points
+        self.findings += part["findings"]
+
+    @property
+    def sum_points(self) -> int:
+        """Members and contra accounts together: zero, or points came from nowhere."""
+        return self.members_points + sum(self.contra_points.values())
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing disagrees."""
+        return not self.findings and self.sum_points == 0
+
+    def facts(self) -> dict[str, Any]:
+        """Everything, as `--json` prints it."""
+        return {
+            "verified": self.is_right,
+            **self.counts,
+            "members_points": self.members_points,
+            "contra_points": self.contra_points,
+            "entries_sum": self.sum_points,
+            "findings": self.findings,
+        }
+
+
+def verify_ledger(
+    member: Annotated[
+        UUID | None, typer.Option(help="Only this member's account.", show_default=False)
+    ] = None,
+    home: HomeOption = None,
+    url: Annotated[
+        str | None, typer.Option(help="Address of points; of the platform under the home if left out.")
+    ] = None,
+    key: Annotated[
+        str, typer.Option(help="API key with points:admin.", envvar="REGULARS_KEY", show_default=False)
+    ] = DEVELOPMENT_KEY,
+    slice_accounts: Annotated[int, typer.Option(min=1, max=5_000, help="Accounts per request.")] = 1_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the ledger with itself: entries, hash chains, balances, lots and moves, holds, contra totals.
+
+    Exit code 0: all agree. 1: something disagrees, and is listed. 2: points could not be asked.
+    """
+    console = Console(stderr=True)
+    books = Books()
+    headers = {"Authorization": f"Bearer {key}"}
+    try:
+        with httpx.Client(
+            base_url=url or points_url(Home(home)), headers=headers, timeout=REQUEST_TIMEOUT_SECONDS
+        ) as client:
+            if member is not None:
+                books.add(_asked(client, f"/v1/audit/accounts/{member}", {}))
+            else:
+                _verify_all(client, books, slice_accounts, console)
+    except (httpx.HTTPError, Unanswered) as error:
+        console.print(f"[bold red]points could not be asked: {error}[/]", highlight=False, soft_wrap=True)
+        raise typer.Exit(EXIT_UNREACHABLE) from error
+    _show(books, as_json)
+    if not books.is_right:
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+def points_url(home: Home) -> str:
+    """Where points listens, by the home's state or by default."""
+    state = home.state()
+    port = state.ports["points"] if state is not None else SERVICES["points"]
+    return f"http://127.0.0.1:{port}"
+
+
+def _verify_all(client: httpx.Client, books: Books, slice_accounts: int, console: Console) -> None:
+    summary = _asked(client, "/v1/summary", {})
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,}"))
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        for what, path, limit, total in (
+            ("accounts", "/v1/audit/accounts", slice_accounts, summary["accounts"]),
+            # A lot is compared with less than an account is.
+            ("lots", "/v1/audit/lots", slice_accounts * 10, None),
+        ):
+            task = progress.add_task(what, total=total)
+            cursor = None
+            while True:
+                part = _asked(client, path, {"limit": limit} | ({"cursor": cursor} if cursor else {}))
+                books.add(part)
+                progress.update(task, completed=books.counts[what])
+                cursor = part["next_cursor"]
+                if cursor is None:
+                    break
+            progress.update(task, total=books.counts[what])
+
+
+def _asked(client: httpx.Client, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    answer = client.get(path, params=parameters)
+    if answer.status_code != 200:
+        try:
+            problem = answer.json()
+            reason = f"{problem['code']}: {problem.get('detail') or problem['title']}"
+        except (ValueError, KeyError, TypeError):
+            reason = answer.text[:500]
+        raise Unanswered(f"HTTP {answer.status_code}, {reason}")
+    part: dict[str, Any] = answer.json()
+    return part
+
+
+def _show(books: Books, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(books.facts()))
+        return
+    console = Console()
+    sums = Table(show_header=False, box=None)
+    for name, count in books.counts.items():
+        sums.add_row(name, f"{count:,}")
+    sums.add_row("members hold", f"{books.members_points:,}")
+    for contra, points in sorted(books.contra_points.items()):
+        sums.add_row(f"  {contra}", f"{points:,}")
+    sums.add_row("together", f"{books.sum_points:,}")
+    console.print(sums)
+    if books.is_right:
+        console.print("[green]everything agrees[/]")
+        return
+    table = Table(title=f"{len(books.findings):,} findings", title_justify="left")
+    for heading in ("check", "member", "entry", "lot", "expected", "found"):
+        table.add_column(heading, no_wrap=True)
+    for each in books.findings[:SHOWN_FINDINGS]:
+        names = ("check", "member_id", "sequence", "lot_id", "expected", "found")
+        table.add_row(*("" if each[name] is None else str(each[name]) for name in names))
+    console.print(table)
+    if len(books.findings) > SHOWN_FINDINGS:
+        console.print(f"and {len(books.findings) - SHOWN_FINDINGS:,} more: see --json")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    verify = typer.Typer(help="Prove that the books are right.", no_args_is_help=True)
+    verify.callback()(_several)
+    verify.command("ledger")(verify_ledger)
+    app.add_typer(verify, name="verify")
+
+
+def _several() -> None:
+    """Prove that the books are right."""
