@@ -86,6 +86,10 @@ async def _credit(session: AsyncSession, grants: Mapping[UUID, Grant]) -> tuple[
     ordinary = await ledger_repository.credit_accounts(session, given.values())
     known = await ledger_repository.known_earns(session, list(grants))
     mistaken = {grants[order_id].command.member_id for order_id in known} & ordinary.keys()
+    others = given.keys() - ordinary.keys()
+    if others:
+        # What comes under a merged id goes into an account that may have been credited on its own behalf.
+        mistaken |= set((await ledger_repository.roots(session, others)).values()) & ordinary.keys()
     ledger = Ledger(ordinary, await ledger_repository.database_now(session), credited=set(ordinary))
     await ledger.reload(session, mistaken)
     for member_id in mistaken:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import Account
 from services.points.operations.ledger import Ledger
+from services.points.repository import aliases as alias_repository
 from services.points.repository import reversals as repository
 from services.points.repository.reversals import GivenBack, TakenLot, Taking
 from services.points.settings import settings
@@ -54,13 +55,17 @@ async def reverse(session: AsyncSession, ledger: Ledger, commands: Sequence[Reve
     if not entry_ids:
         return [0] * len(commands)
     owners = {lot.owner_id for lot in await repository.taken_lots(session, entry_ids)}
-    await ledger.admit(session, owners)
+    spenders = {taking.account_id for taking in takings.values()}
+    await ledger.admit(session, owners | spenders)
+    merged = [id_ for id_ in sorted(spenders) if ledger.accounts[id_].member_id != id_]
+    books = {id_: ledger.accounts[id_] for id_ in spenders}
+    books |= await alias_repository.lock_all(session, merged) if merged else {}
     # Read again under the locks: only now nobody else gives back the same points.
     lots: dict[UUID, list[TakenLot]] = defaultdict(list)
     for lot in await repository.taken_lots(session, entry_ids):
         lots[lot.entry_id].append(lot)
     known = await repository.known_reversals(session, entry_ids)
-    desk = _Returns(ledger)
+    desk = _Returns(ledger, books)
     results: list[int] = []
     for command in commands:
         taking = takings.get((command.about_id, command.kind))
@@ -79,8 +84,10 @@ async def reverse(session: AsyncSession, ledger: Ledger, commands: Sequence[Reve
 class _Returns:
     """What one batch gives back."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, books: dict[UUID, Account]) -> None:
         self.ledger = ledger
+        # The accounts that the reversed entries are in, those of merged members too.
+        self.books = books
         self.rows: list[GivenBack] = []
 
     def give_back(self, command: Reverse, taking: Taking, lots: Sequence[TakenLot]) -> int:
@@ -100,10 +107,8 @@ class _Returns:
             left -= points
             by_account[account.member_id] += points
             self._put(account, taking, lot, points)
-        for number, (member_id, points) in enumerate(by_account.items()):
-            # The lots of one spending are in two accounts if two merged members were parted since.
-            reference = command.reference if number == 0 else f"{command.reference}@{member_id}"
-            self._enter(self.ledger.accounts[member_id], command, taking, points, reference)
+        if due:
+            self._enter(command, taking, due, by_account)
         return due
 
     def _put(self, account: Account, taking: Taking, lot: TakenLot, points: int) -> None:
@@ -124,31 +129,52 @@ class _Returns:
             GivenBack(lot.lot_id, taking.entry_id, points, account.member_id, expires_at, sliding)
         )
 
-    def _enter(self, account: Account, command: Reverse, taking: Taking, points: int, reference: str) -> None:
-        entry_id = self.ledger.enter(
-            account,
+    def _enter(self, command: Reverse, taking: Taking, points: int, by_account: dict[UUID, int]) -> None:
+        """Enter the reversal where the entry is, and from there to the accounts that have the lots now."""
+        ledger, spender = self.ledger, self.books[taking.account_id]
+        entry_id = ledger.enter(
+            spender,
             "reverse",
             points,
             about_id=taking.entry_id,
-            reference=reference,
+            reference=command.reference,
             actor=command.actor,
             reason=command.reason,
             occurred_at=command.occurred_at,
             contra=taking.contra,
             origin_id=taking.owner_id,
         )
-        self.ledger.events.append(
-            PointsReturned(
-                member_id=account.member_id,
-                entry_id=entry_id,
-                reversed_entry_id=taking.entry_id,
-                points=points,
-                order_id=command.order_id,
-                reason=command.reason,
-                returned_at=self.ledger.now,
-                balance_points=account.balance_points,
+        for member_id, part in by_account.items():
+            account = ledger.accounts[member_id]
+            if member_id != spender.member_id:
+                self._pass_on(command, spender, account, part, entry_id)
+            ledger.events.append(
+                PointsReturned(
+                    member_id=member_id,
+                    entry_id=entry_id,
+                    reversed_entry_id=taking.entry_id,
+                    points=part,
+                    order_id=command.order_id,
+                    reason=command.reason,
+                    returned_at=ledger.now,
+                    balance_points=account.balance_points,
+                )
             )
-        )
+
+    def _pass_on(
+        self, command: Reverse, spender: Account, account: Account, points: int, entry_id: UUID
+    ) -> None:
+        for kind, side, signed in (("merge_out", spender, -points), ("merge_in", account, points)):
+            self.ledger.enter(
+                side,
+                kind,
+                signed,
+                about_id=entry_id,
+                reference=str(account.member_id),
+                actor=command.actor,
+                reason="Returned to lots that are in another account since members were merged or parted",
+                occurred_at=command.occurred_at,
+            )
 
 
 class OrderReturn(NamedTuple):

@@ -18,6 +18,8 @@ class Taking:
     about_id: UUID
     kind: str
     contra: str
+    # The account that it is entered in, and the member whom it came under.
+    account_id: UUID
     owner_id: UUID
 
 
@@ -49,7 +51,7 @@ class GivenBack(NamedTuple):
 
 TAKINGS = text(
     """
-    SELECT entries.id, entries.about_id, entries.kind, entries.contra,
+    SELECT entries.id, entries.about_id, entries.kind, entries.contra, entries.member_id,
            coalesce(entries.origin_id, entries.member_id)
     FROM unnest(CAST(:about_ids AS uuid[]), CAST(:kinds AS text[])) AS asked(about_id, kind)
          JOIN entries ON entries.about_id = asked.about_id AND entries.kind = asked.kind
