@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from cli.demo.books import Books
 from cli.demo.client import Refused, Services
 
 __all__ = ["Afternoon", "AfternoonPlayer"]
@@ -42,7 +43,6 @@ class Afternoon:
     """What was done, as the storefront remembers it."""
 
     orders: dict[str, int] = field(default_factory=dict)
-    buyers: dict[str, str] = field(default_factory=dict)
     refunded: dict[str, int] = field(default_factory=dict)
     groups_formed: int = 0
     groups_failed: int = 0
@@ -54,30 +54,14 @@ class Afternoon:
         """Everything that was paid, whatever was paid back later."""
         return sum(self.orders.values())
 
-    @property
-    def points_earned(self) -> int:
-        """One point per whole dollar of each order."""
-        return sum(cents // 100 for cents in self.orders.values())
-
-    def kept_spend(self) -> dict[str, int]:
-        """Cents by customer that were paid and not paid back."""
-        kept: dict[str, int] = {}
-        for order, customer in self.buyers.items():
-            kept[customer] = kept.get(customer, 0) + self.orders[order] - self.refunded.get(order, 0)
-        return kept
-
-    @property
-    def points_clawed_back(self) -> int:
-        """All points of the orders that were paid back whole."""
-        return sum(self.orders[order] // 100 for order in self.refunded)
-
 
 class AfternoonPlayer:
     """Plays the afternoon through the APIs of the services, as a storefront and its buyers."""
 
-    def __init__(self, services: Services, customers: list[str]) -> None:
+    def __init__(self, services: Services, customers: list[str], books: Books) -> None:
         """`customers` are ids that the purchase history knows; ten are needed."""
         self._services = services
+        self._books = books
         self._afternoon = Afternoon()
         self._customers = {self._member(customer): customer for customer in customers}
         self._members = list(self._customers)
@@ -199,7 +183,7 @@ class AfternoonPlayer:
         }
         self._services.post("members", "/v1/orders", order)
         self._afternoon.orders[number] = seat["amount_minor"]
-        self._afternoon.buyers[number] = customer
+        self._books.paid(customer, number, seat["amount_minor"], paid_at)
 
     def _answer_refunds(self) -> None:
         """The storefront pays back what campaigns asks for, with the key that makes it safe to repeat."""
@@ -218,6 +202,7 @@ class AfternoonPlayer:
             }
             self._services.post("members", "/v1/refunds", refund)
             self._afternoon.refunded[request["external_order_id"]] = request["amount_minor"]
+            self._books.refunded(request["external_order_id"], request["amount_minor"], datetime.now(UTC))
         self._services.until("the refunds to arrive", lambda: self._all_answered(wanted))
 
     def _requests(self, wanted: int) -> list[dict[str, Any]] | None:
@@ -246,6 +231,7 @@ class AfternoonPlayer:
         self._afternoon.points_redeemed = self._services.post("points", "/v1/redemptions", redemption)[
             "points"
         ]
+        self._books.spent(self._customers[member], self._afternoon.points_redeemed, datetime.now(UTC))
         coupon = self._services.until("the coupon", lambda: self._first_coupon(member))
         self._afternoon.coupon = coupon["code"]
 

@@ -131,6 +131,10 @@ class Services:
                 raise Stuck(f"waited {WAIT_SECONDS:.0f} s in vain for: {what}")
             time.sleep(POLL_SECONDS)
 
+    def nothing_due(self) -> bool | None:
+        """True once the ledger has expired everything whose date has passed, else None."""
+        return True if self.get("points", "/v1/summary")["due_lots"] == 0 else None
+
     def summaries(self) -> Mapping[str, Any]:
         """Every service's own figures."""
         return {service: self.get(service, "/v1/summary") for service in SERVICES}

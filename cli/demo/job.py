@@ -9,9 +9,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cli.demo.afternoon import Afternoon, AfternoonPlayer
+from cli.demo.books import Books
 from cli.demo.client import Services
+from cli.demo.moved_clock import LATER, move_clock
 from cli.demo.purchases import Purchases, dataset
-from cli.demo.reconciliation import Check, Mail, imported_checks, judged_in_one_instant, whole_checks
+from cli.demo.reconciliation import (
+    Check,
+    Mail,
+    imported_checks,
+    judged_in_one_instant,
+    month_checks,
+    whole_checks,
+)
+from cli.demo.returns import play_returns
 from cli.importing import ImportPlan, import_file, load_mapping
 from cli.platform import Platform
 
@@ -46,6 +56,7 @@ class DemoResult:
     seconds: float = 0.0
     imported: dict[str, Any] = field(default_factory=dict)
     final: dict[str, Any] = field(default_factory=dict)
+    returns: int = 0
     afternoon: Afternoon = field(default_factory=Afternoon)
     mail: Mail = field(default_factory=lambda: Mail(0, 0, 0))
     dead_letters: int = 0
@@ -71,6 +82,10 @@ class DemoResult:
             "groups_formed": campaigns["groups"]["formed"],
             "groups_failed": campaigns["groups"]["failed"],
             "refunds_requested": campaigns["refunds_requested"],
+            "refunds": self.returns + len(self.afternoon.refunded),
+            "refunded_minor": self.final["members"]["refunded_minor"].get("USD", 0),
+            "points_clawed_back": self.final["points"]["clawed_back_points"],
+            "points_spent": self.final["points"]["spent_points"],
             "dead_letters": self.dead_letters,
             "seconds": round(self.seconds, 2),
             "reconciled": self.reconciled,
@@ -79,9 +94,7 @@ class DemoResult:
                 "orders": len(self.afternoon.orders),
                 "revenue_minor": self.afternoon.revenue_minor,
                 "refunded_minor": sum(self.afternoon.refunded.values()),
-                "points_earned": self.afternoon.points_earned,
                 "points_redeemed": self.afternoon.points_redeemed,
-                "points_clawed_back": self.afternoon.points_clawed_back,
                 "coupons_issued": campaigns["coupons_issued"],
             },
             "phases": {name: round(seconds, 2) for name, seconds in self.phases.items()},
@@ -128,20 +141,30 @@ def _play(
         _import(platform, purchases, file, watcher, limit)
     with _timed(result, watcher, "drain"):
         result.seconds = services.drained(watcher.left) - began
-    figures, expired = judged_in_one_instant(purchases, services.summaries)
+    books = Books.of(purchases)
+    figures, now = judged_in_one_instant(books, services.summaries)
     result.imported = dict(figures)
-    result.checks = imported_checks(purchases, expired, figures)
+    result.checks = imported_checks(purchases, now, figures)
+    with _timed(result, watcher, "returns"):
+        result.returns = play_returns(services, purchases, books)
+        services.drained()
     with _timed(result, watcher, "afternoon"):
         customers = list(dict.fromkeys(row.customer for row in purchases.rows))[:BUYERS]
-        result.afternoon = AfternoonPlayer(services, customers).play()
+        result.afternoon = AfternoonPlayer(services, customers, books).play()
         services.drained()
     with _timed(result, watcher, "reconcile"):
-        figures, expired = judged_in_one_instant(purchases, services.summaries)
+        figures, now = judged_in_one_instant(books, services.summaries)
         backlog = services.backlog()
         result.final = dict(figures)
         result.mail = Mail.at(platform.home.mail)
         result.dead_letters = backlog.dead_letters
-        result.checks += whole_checks(purchases, result.afternoon, expired, figures, result.mail, backlog)
+        result.checks += whole_checks(books, result.afternoon, now, figures, result.mail, backlog)
+    with _timed(result, watcher, "month"):
+        move_clock(platform)
+        services.until("the points to expire", services.nothing_due)
+        services.drained()
+        figures, now = judged_in_one_instant(books, services.summaries, later=LATER)
+        result.checks += month_checks(books, now, figures)
 
 
 def _import(

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cli.demo.afternoon import Afternoon
+from cli.demo.books import Books
 from cli.demo.client import Backlog
 from cli.demo.purchases import Purchases, tiers
 from cli.mail_sink import deliveries
 
-__all__ = ["Check", "Mail", "imported_checks", "judged_in_one_instant", "whole_checks"]
+__all__ = ["Check", "Mail", "imported_checks", "judged_in_one_instant", "month_checks", "whole_checks"]
 
 
 @dataclass(frozen=True)
@@ -45,21 +46,23 @@ class Mail:
 
 
 def judged_in_one_instant(
-    purchases: Purchases, read: Callable[[], Mapping[str, Any]]
-) -> tuple[Mapping[str, Any], int]:
-    """(the services' figures, points that have expired by the input), both of the same moment.
+    books: Books, read: Callable[[], Mapping[str, Any]], *, later: timedelta = timedelta()
+) -> tuple[Mapping[str, Any], datetime]:
+    """(the services' figures, a moment of which they are by a clock that is so much `later`).
 
     Points expire at noon; figures read across that moment are read again.
     """
     while True:
-        before = purchases.points_expired(datetime.now(UTC))
+        before = datetime.now(UTC) + later
         figures = read()
-        if purchases.points_expired(datetime.now(UTC)) == before and figures["points"]["due_lots"] == 0:
+        expired = [books.points_expired(moment) for moment in (before, datetime.now(UTC) + later)]
+        if expired[0] == expired[1] and figures["points"]["due_lots"] == 0:
             return figures, before
 
 
-def imported_checks(purchases: Purchases, expired: int, figures: Mapping[str, Any]) -> list[Check]:
+def imported_checks(purchases: Purchases, now: datetime, figures: Mapping[str, Any]) -> list[Check]:
     """After the import: the services against the input file."""
+    expired = purchases.points_expired(now)
     members, points, analytics = figures["members"], figures["points"], figures["analytics"]
     revenue = {"USD": purchases.revenue_minor}
     return [
@@ -78,27 +81,23 @@ def imported_checks(purchases: Purchases, expired: int, figures: Mapping[str, An
 
 
 def whole_checks(
-    purchases: Purchases,
+    books: Books,
     afternoon: Afternoon,
-    expired: int,
+    now: datetime,
     figures: Mapping[str, Any],
     mail: Mail,
     backlog: Backlog,
 ) -> list[Check]:
-    """At the end: import and afternoon together, and the books of each service in themselves."""
-    members, points, analytics = figures["members"], figures["points"], figures["analytics"]
-    revenue = {"USD": purchases.revenue_minor + afternoon.revenue_minor}
-    refunded = {"USD": sum(afternoon.refunded.values())}
-    spend = purchases.spend()
-    for customer, cents in afternoon.kept_spend().items():
-        spend[customer] += cents
+    """At the end: what was played against the demo's own books, and each service's books in themselves."""
+    members, analytics = figures["members"], figures["analytics"]
+    revenue, refunded = {"USD": books.revenue_minor}, {"USD": books.refunded_minor}
     return [
         Check("revenue with the afternoon, cents", revenue, members["revenue_minor"]),
         Check("the same in analytics", revenue, analytics["revenue_minor"]),
         Check("refunds in members, cents", refunded, members["refunded_minor"]),
         Check("refunds in analytics, cents", refunded, analytics["refunded_minor"]),
-        Check("members by tier in the end", tiers(spend), _without_zeros(members["tiers"])),
-        *_ledger_checks(purchases, afternoon, expired, points),
+        Check("members by tier in the end", tiers(books.spend), _without_zeros(members["tiers"])),
+        *_ledger_checks(books, now, figures["points"]),
         *_campaign_checks(afternoon, figures["campaigns"]),
         Check("one mail per tier upgrade", members["tier_upgrades"], mail.messages),
         Check("no mail twice, none to strangers", (mail.messages, 0), (mail.delivered, mail.strangers)),
@@ -107,19 +106,27 @@ def whole_checks(
     ]
 
 
-def _ledger_checks(
-    purchases: Purchases, afternoon: Afternoon, expired: int, points: Mapping[str, Any]
-) -> list[Check]:
-    earned = purchases.points_earned + afternoon.points_earned
-    left = earned - expired - afternoon.points_redeemed - afternoon.points_clawed_back
+def month_checks(books: Books, now: datetime, figures: Mapping[str, Any]) -> list[Check]:
+    """A month later: what has expired meanwhile, and nothing else has changed."""
+    expired = books.points_expired(now)
     return [
-        Check("points earned with the afternoon", earned, points["earned_points"]),
-        Check("points expired in the end", expired, points["expired_points"]),
-        Check("points spent on coupons", afternoon.points_redeemed, points["spent_points"]),
-        Check("points taken back", afternoon.points_clawed_back, points["clawed_back_points"]),
-        Check("points left", left, points["available_points"] - points["debt_points"]),
-        Check("sum of all ledger entries", 0, points["entries_sum"]),
-        Check("lots that differ from balances", 0, points["lot_mismatches"]),
+        *_ledger_checks(books, now, figures["points"], " a month later"),
+        Check("the same in analytics", expired, figures["analytics"]["points"]["expired"]),
+    ]
+
+
+def _ledger_checks(books: Books, now: datetime, points: Mapping[str, Any], when: str = "") -> list[Check]:
+    """The ledger against the demo's own books, both as of `now`."""
+    return [
+        Check(f"points earned{when}", books.points_earned, points["earned_points"]),
+        Check(f"points expired{when}", books.points_expired(now), points["expired_points"]),
+        Check(f"points spent{when}", books.points_spent, points["spent_points"]),
+        Check(f"points taken back{when}", books.points_clawed_back, points["clawed_back_points"]),
+        Check(
+            f"points left{when}", books.points_left(now), points["available_points"] - points["debt_points"]
+        ),
+        Check(f"sum of all ledger entries{when}", 0, points["entries_sum"]),
+        Check(f"lots that differ from balances{when}", 0, points["lot_mismatches"]),
     ]
 
 

@@ -14,8 +14,10 @@ STEPS = {
     "start": "starting PostgreSQL and five services",
     "intake": "handing over orders",
     "drain": "events on their way",
+    "returns": "every 50th order comes back",
     "afternoon": "group-buy afternoon",
     "reconcile": "reconciling",
+    "month": "a month later by the ledger's clock",
     "stop": "stopping",
 }
 
@@ -94,6 +96,10 @@ def _results(facts: dict[str, Any]) -> Table:
     table.add_row("welcome mails delivered", f"{facts['emails_delivered']:,}", end_section=True)
     table.add_row("groups formed, failed", f"{facts['groups_formed']}, {facts['groups_failed']}")
     table.add_row("refunds asked for and made", f"{facts['refunds_requested']}")
+    table.add_row("orders returned, whole or in part", f"{facts['refunds'] - facts['refunds_requested']:,}")
+    table.add_row(
+        "points taken back, points spent", f"{facts['points_clawed_back']:,}, {facts['points_spent']:,}"
+    )
     table.add_row("coupons bought with points", f"{facts['afternoon']['coupons_issued']}")
     table.add_row("dead letters", f"{facts['dead_letters']}", end_section=True)
     table.add_row("from the first order to all idle", f"{seconds:.1f} s")
