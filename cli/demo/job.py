@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from cli.demo.reconciliation import (
     Mail,
     imported_checks,
     judged_in_one_instant,
-    month_checks,
+    ledger_checks,
     whole_checks,
 )
 from cli.demo.returns import play_returns
@@ -162,9 +163,8 @@ def _play(
     with _timed(result, watcher, "month"):
         move_clock(platform)
         services.until("the points to expire", services.nothing_due)
-        services.drained()
-        figures, now = judged_in_one_instant(books, services.summaries, later=LATER)
-        result.checks += month_checks(books, now, figures)
+        points = services.get("points", "/v1/summary")
+        result.checks += ledger_checks(books, datetime.now(UTC) + LATER, points, " a month later")
 
 
 def _import(

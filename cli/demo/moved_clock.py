@@ -2,7 +2,8 @@
 
 Every deadline of points is judged by the `clock_timestamp()` of its database. A function of that name in a
 schema that is searched before PostgreSQL's own moves the clock of that one database; no table is touched, and
-the service is the one that runs everywhere.
+the service is the one that runs everywhere. The other services are stopped before: by their clocks nothing
+can have happened next month, and they would rightly put aside whatever says so.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from datetime import timedelta
 
 import asyncpg
 
-from cli.platform import Platform
+from cli.platform import SERVICES, Platform
 
 __all__ = ["LATER", "move_clock"]
 
@@ -18,9 +19,11 @@ LATER = timedelta(days=30)
 
 
 def move_clock(platform: Platform, by: timedelta = LATER) -> None:
-    """Let the points service live that much later from now on; it is restarted."""
+    """Let the points service live that much later from now on, alone."""
+    for service in SERVICES:
+        platform.stop_service(service)
     asyncio.run(_shadow(platform.database_url("points"), by))
-    platform.restart("points")
+    platform.start_service("points")
 
 
 async def _shadow(url: str, by: timedelta) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from cli.demo.client import Backlog
 from cli.demo.purchases import Purchases, tiers
 from cli.mail_sink import deliveries
 
-__all__ = ["Check", "Mail", "imported_checks", "judged_in_one_instant", "month_checks", "whole_checks"]
+__all__ = ["Check", "Mail", "imported_checks", "judged_in_one_instant", "ledger_checks", "whole_checks"]
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,16 @@ class Mail:
 
 
 def judged_in_one_instant(
-    books: Books, read: Callable[[], Mapping[str, Any]], *, later: timedelta = timedelta()
+    books: Books, read: Callable[[], Mapping[str, Any]]
 ) -> tuple[Mapping[str, Any], datetime]:
-    """(the services' figures, a moment of which they are by a clock that is so much `later`).
+    """(the services' figures, a moment of which they are).
 
     Points expire at noon; figures read across that moment are read again.
     """
     while True:
-        before = datetime.now(UTC) + later
+        before = datetime.now(UTC)
         figures = read()
-        expired = [books.points_expired(moment) for moment in (before, datetime.now(UTC) + later)]
+        expired = [books.points_expired(moment) for moment in (before, datetime.now(UTC))]
         if expired[0] == expired[1] and figures["points"]["due_lots"] == 0:
             return figures, before
 
@@ -97,7 +97,7 @@ def whole_checks(
         Check("refunds in members, cents", refunded, members["refunded_minor"]),
         Check("refunds in analytics, cents", refunded, analytics["refunded_minor"]),
         Check("members by tier in the end", tiers(books.spend), _without_zeros(members["tiers"])),
-        *_ledger_checks(books, now, figures["points"]),
+        *ledger_checks(books, now, figures["points"]),
         *_campaign_checks(afternoon, figures["campaigns"]),
         Check("one mail per tier upgrade", members["tier_upgrades"], mail.messages),
         Check("no mail twice, none to strangers", (mail.messages, 0), (mail.delivered, mail.strangers)),
@@ -106,16 +106,7 @@ def whole_checks(
     ]
 
 
-def month_checks(books: Books, now: datetime, figures: Mapping[str, Any]) -> list[Check]:
-    """A month later: what has expired meanwhile, and nothing else has changed."""
-    expired = books.points_expired(now)
-    return [
-        *_ledger_checks(books, now, figures["points"], " a month later"),
-        Check("the same in analytics", expired, figures["analytics"]["points"]["expired"]),
-    ]
-
-
-def _ledger_checks(books: Books, now: datetime, points: Mapping[str, Any], when: str = "") -> list[Check]:
+def ledger_checks(books: Books, now: datetime, points: Mapping[str, Any], when: str = "") -> list[Check]:
     """The ledger against the demo's own books, both as of `now`."""
     return [
         Check(f"points earned{when}", books.points_earned, points["earned_points"]),

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -187,7 +187,7 @@ class Platform:
     def start_service(self, service: str) -> None:
         """Start a service that was stopped, and return when it is ready."""
         self._supervisor.start_program(service)
-        self._wait_until_ready()
+        self._wait_until_ready([service])
 
     def restart(self, service: str) -> None:
         """Stop a service and start it again."""
@@ -373,9 +373,9 @@ class Platform:
             )
         )
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, services: Iterable[str] = SERVICES) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
-        waiting = list(SERVICES)
+        waiting = list(services)
         while waiting:
             report = self.ready(waiting[0])
             if report is not None and report["status"] == "ready":

@@ -44,5 +44,8 @@ def test_the_demo_reconciles(bus: str) -> None:
     assert 0 < facts["points_expired"] < facts["points_earned"]
     assert facts["emails_delivered"] == facts["tier_upgrades"] > 0
     assert (facts["groups_formed"], facts["groups_failed"], facts["refunds_requested"]) == (4, 2, 2)
+    assert facts["refunds"] > ORDERS // 100
+    assert facts["points_clawed_back"] > 0
+    assert "points expired a month later" in {check["name"] for check in facts["checks"]}
     assert facts["dead_letters"] == 0
     assert facts["seconds"] > 0
