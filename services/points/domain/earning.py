@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from math import ceil, floor, lcm, prod
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from services.points.domain.accounts import MAX_ENTRY_POINTS, PointsOutOfRange
 from services.points.domain.facts import Line, MemberFacts, PaidOrder, line_facts, order_facts
@@ -22,6 +22,9 @@ NO_RATE: Final = "no_exchange_rate"
 EXCLUDED: Final = "excluded"
 BELOW_STEP: Final = "below_one_step"
 NO_RULE: Final = "no_rule_applies"
+
+
+_Factor: TypeAlias = tuple[str, Fraction]
 
 
 class Parts(NamedTuple):
@@ -92,15 +95,12 @@ def judge(rules: RuleSet, order: PaidOrder, member: MemberFacts) -> Judgement:
     rate, step, exchange_rate = _rate_of(rules, order.currency)
     base = _base(rate, step, basis_minor)
     general, factors = _general_factors(rules, answers, member)
-    exact: list[Fraction] = []
-    for line, amount in zip(lines, amounts, strict=True):
-        own = _own_factors(rules, answers, line) if amount else []
-        factors += [item for item in own if item not in factors]
-        share = base * Fraction(amount, basis_minor) if amount else Fraction(0)
-        exact.append(share * _combined(rules, [*general, *own]))
-    whole_rest = base * Fraction(rest_minor, basis_minor) if rest_minor else Fraction(0)
-    exact.append(whole_rest * _combined(rules, general))
-    shares = _share_out(_rounded(sum(exact, Fraction(0)), rules.rounding), exact)
+    if rules.multiplies_lines:
+        shares = _by_line(rules, answers, order, (amounts, rest_minor), base, (general, factors))
+    else:
+        # One factor for all: the shares are those of the money, and no fraction is needed to find them.
+        points = _rounded(base * _combined(rules, general), rules.rounding)
+        shares = allocate(points, [*amounts, rest_minor])
     flat, line_bonuses = _line_bonuses(rules, answers, lines, excluded)
     bonuses = [bonus for bonus in rules.order_bonuses if answers.holds(bonus.when)]
     parts = Parts(
@@ -121,13 +121,36 @@ def judge(rules: RuleSet, order: PaidOrder, member: MemberFacts) -> Judgement:
     )
 
 
+def _by_line(
+    rules: RuleSet,
+    answers: _Answers,
+    order: PaidOrder,
+    basis: tuple[Sequence[int], int],
+    base: Fraction | int,
+    factors: tuple[list[_Factor], list[_Factor]],
+) -> list[int]:
+    """Return the points of each line and of the rest, where lines have factors of their own."""
+    amounts, rest_minor = basis
+    general, all_factors = factors
+    basis_minor = sum(amounts) + rest_minor
+    exact: list[Fraction] = []
+    for line, amount in zip(order.lines, amounts, strict=True):
+        own = _own_factors(rules, answers, line) if amount else []
+        all_factors += [item for item in own if item not in all_factors]
+        share = base * Fraction(amount, basis_minor) if amount else Fraction(0)
+        exact.append(share * _combined(rules, [*general, *own]))
+    rest = base * Fraction(rest_minor, basis_minor) if rest_minor else Fraction(0)
+    exact.append(rest * _combined(rules, general))
+    return _share_out(_rounded(sum(exact, Fraction(0)), rules.rounding), exact)
+
+
 def bonuses_held(rules: RuleSet, order: PaidOrder, member: MemberFacts) -> frozenset[str]:
     """Return the bonuses that an order qualifies for, such as one of which a part was refunded."""
     answers = _Answers(rules, order, member)
     return frozenset(bonus.id for bonus in rules.order_bonuses if answers.holds(bonus.when))
 
 
-def _why_nothing(order: PaidOrder, basis_minor: int, rate: Rate | None, base: Fraction) -> str:
+def _why_nothing(order: PaidOrder, basis_minor: int, rate: Rate | None, base: Fraction | int) -> str:
     if order.total_minor == 0:
         return NOTHING_PAID
     if basis_minor == 0:
@@ -185,19 +208,20 @@ def _rate_of(rules: RuleSet, currency: str) -> tuple[Rate | None, Fraction, Deci
     return rules.base, rules.base.step_minor * scale / Fraction(exchange_rate), exchange_rate
 
 
-def _base(rate: Rate | None, step: Fraction, basis_minor: int) -> Fraction:
+def _base(rate: Rate | None, step: Fraction, basis_minor: int) -> Fraction | int:
     """Return the points that the money alone gives."""
     if rate is None or basis_minor <= 0:
-        return Fraction(0)
-    steps = basis_minor / step
-    return Fraction(floor(steps) * rate.points) if rate.whole else steps * rate.points
+        return 0
+    if rate.whole:
+        return basis_minor * step.denominator // step.numerator * rate.points
+    return Fraction(basis_minor * step.denominator * rate.points, step.numerator)
 
 
 def _general_factors(
     rules: RuleSet, answers: _Answers, member: MemberFacts
-) -> tuple[list[tuple[str, Fraction]], list[tuple[str, Fraction]]]:
+) -> tuple[list[_Factor], list[_Factor]]:
     """Return the factors that hold for the whole order, and a list of all that took part to go on with."""
-    found: list[tuple[str, Fraction]] = []
+    found: list[_Factor] = []
     for multiplier in rules.multipliers:
         if multiplier.by_line:
             continue
@@ -209,7 +233,7 @@ def _general_factors(
     return found, list(found)
 
 
-def _own_factors(rules: RuleSet, answers: _Answers, line: Line) -> list[tuple[str, Fraction]]:
+def _own_factors(rules: RuleSet, answers: _Answers, line: Line) -> list[_Factor]:
     return [
         (multiplier.id, multiplier.factor)
         for multiplier in rules.multipliers
@@ -217,11 +241,11 @@ def _own_factors(rules: RuleSet, answers: _Answers, line: Line) -> list[tuple[st
     ]
 
 
-def _combined(rules: RuleSet, factors: Sequence[tuple[str, Fraction]]) -> Fraction:
+def _combined(rules: RuleSet, factors: Sequence[_Factor]) -> Fraction | int:
     """Return what multipliers make together: the largest, their product, or the sum of what each adds."""
     values = [factor for _, factor in factors]
     if not values:
-        return Fraction(1)
+        return 1
     if rules.combine == "max":
         return max(values)
     if rules.combine == "product":
@@ -251,7 +275,9 @@ def _share_out(points: int, exact: Sequence[Fraction]) -> list[int]:
     return allocate(points, [int(share * scale) for share in exact])
 
 
-def _rounded(points: Fraction, rounding: Rounding) -> int:
+def _rounded(points: Fraction | int, rounding: Rounding) -> int:
+    if isinstance(points, int):
+        return points
     if rounding == "floor":
         return floor(points)
     if rounding == "ceiling":

@@ -133,6 +133,11 @@ class RuleSet:
     line_fields: frozenset[str] = field(default=frozenset())
 
     @property
+    def multiplies_lines(self) -> bool:
+        """Whether some lines may have factors that others have not."""
+        return any(multiplier.by_line for multiplier in self.multipliers)
+
+    @property
     def needs_member(self) -> bool:
         """Whether the projection of the member has to be loaded."""
         by_tier = any(multiplier.factor is None for multiplier in self.multipliers)
