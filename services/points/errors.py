@@ -79,6 +79,10 @@ class RuleNotFound(NotFound):
     """There is no such version of the earning rules."""
 
 
+class OrderNotKnown(NotFound):
+    """Neither a payment nor a refund of this order has been heard of for this member."""
+
+
 class RuleIsActive(Conflict):
     """A version of the earning rules never changes once it is in force; make a draft of a new one."""
 

@@ -117,7 +117,7 @@ def judge(rules: RuleSet, order: PaidOrder, member: MemberFacts) -> Judgement:
         tuple(bonus.id for bonus in bonuses),
         tuple(line.line_no for line, out in zip(lines, excluded, strict=True) if out),
         str(exchange_rate) if exchange_rate is not None else None,
-        None if parts.total else _why_nothing(order, basis_minor, rate, base),
+        None if parts.total else _why_nothing(rules, order, basis_minor, rate, base),
     )
 
 
@@ -150,14 +150,14 @@ def bonuses_held(rules: RuleSet, order: PaidOrder, member: MemberFacts) -> froze
     return frozenset(bonus.id for bonus in rules.order_bonuses if answers.holds(bonus.when))
 
 
-def _why_nothing(order: PaidOrder, basis_minor: int, rate: Rate | None, base: Fraction | int) -> str:
+def _why_nothing(rules: RuleSet, order: PaidOrder, basis_minor: int, rate: Rate | None, base: object) -> str:
     if order.total_minor == 0:
         return NOTHING_PAID
     if basis_minor == 0:
         return EXCLUDED
     if rate is None:
-        return NO_RATE
-    return BELOW_STEP if base < 1 else NO_RULE
+        return NO_RULE if rules.base is None else NO_RATE
+    return BELOW_STEP if rate.points and base == 0 else NO_RULE
 
 
 def _basis(rules: RuleSet, order: PaidOrder, excluded: Sequence[bool]) -> tuple[list[int], int]:

@@ -31,6 +31,13 @@ from services.points.operations.catalogue import (
 )
 from services.points.operations.earn import Earned, earn
 from services.points.operations.expire import count_due_lots, count_parked_refunds, expire
+from services.points.operations.explain import (
+    ExplainedStep,
+    Explanation,
+    OrderExplanation,
+    explain_order,
+    explain_points,
+)
 from services.points.operations.holds import Capture, Held, Hold, Void, capture, hold, show_hold, void
 from services.points.operations.judging import Earn
 from services.points.operations.mature import mature
@@ -75,6 +82,8 @@ __all__ = [
     "Decide",
     "Earn",
     "Earned",
+    "ExplainedStep",
+    "Explanation",
     "Held",
     "Hold",
     "Link",
@@ -82,6 +91,7 @@ __all__ = [
     "NewRule",
     "Opened",
     "Opening",
+    "OrderExplanation",
     "Redeem",
     "Redeemed",
     "RedemptionRow",
@@ -113,6 +123,8 @@ __all__ = [
     "draft_rule_set",
     "earn",
     "expire",
+    "explain_order",
+    "explain_points",
     "hold",
     "lapse_adjustments",
     "mature",

@@ -34,19 +34,18 @@ LOCK_BUDGETS = text(
 
 # What came under the ids of members that were merged into one counts as one's, and apart again after that was
 # undone: usage is kept under the id that each order came under.
+ALIASES = text(
+    """
+    SELECT member_id, merged_into FROM accounts WHERE merged_into = ANY(CAST(:member_ids AS uuid[]))
+    """
+)
+
+# By lists and not by joining the windows: the table is empty when a plan is first made, and a plan that reads
+# all of it for each window would be kept while it grows.
 USAGE = text(
     """
-    SELECT win.subject_id, win.period, win.starts_on, CAST(sum(cap_usage.points) AS bigint) AS points
-    FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS text[]), CAST(:p2 AS date[]))
-         AS win(subject_id, period, starts_on)
-         CROSS JOIN LATERAL (
-             SELECT win.subject_id AS id
-             UNION ALL
-             SELECT accounts.member_id FROM accounts WHERE accounts.merged_into = win.subject_id
-         ) AS subject
-         JOIN cap_usage ON cap_usage.subject_id = subject.id AND cap_usage.period = win.period
-                       AND cap_usage.starts_on = win.starts_on
-    GROUP BY win.subject_id, win.period, win.starts_on
+    SELECT subject_id, period, starts_on, points FROM cap_usage
+    WHERE subject_id = ANY(CAST(:subject_ids AS uuid[])) AND starts_on = ANY(CAST(:days AS date[]))
     """
 )
 
@@ -61,8 +60,9 @@ ADD_USAGE = text(
 WITH_ORDERS = text(
     """
     SELECT member.id FROM unnest(CAST(:member_ids AS uuid[])) AS member(id)
-    WHERE EXISTS (SELECT 1 FROM entries
-                  WHERE entries.member_id = member.id AND entries.kind = 'earn' AND entries.reference = '')
+    WHERE (SELECT true FROM entries
+           WHERE entries.member_id = member.id AND entries.kind = 'earn' AND entries.reference = ''
+           LIMIT 1)
     """
 )
 
@@ -96,8 +96,16 @@ async def usage(session: AsyncSession, windows: Iterable[Window]) -> dict[Window
     budgets = [window for window in asked if window.subject_id == PROGRAM]
     if budgets:
         await session.execute(LOCK_BUDGETS, _columns(budgets))
-    rows = await session.execute(USAGE, _columns(asked))
-    return {Window(row.subject_id, row.period, row.starts_on): row.points for row in rows}
+    subjects = {window.subject_id for window in asked}
+    aliases = await session.execute(ALIASES, {"member_ids": list(subjects)})
+    roots = {row.member_id: row.merged_into for row in aliases} | {id_: id_ for id_ in subjects}
+    days = {window.starts_on for window in asked}
+    rows = await session.execute(USAGE, {"subject_ids": list(roots), "days": list(days)})
+    used: dict[Window, int] = {}
+    for subject_id, period, starts_on, points in rows:
+        window = Window(roots[subject_id], period, starts_on)
+        used[window] = used.get(window, 0) + points
+    return used
 
 
 async def add_usage(session: AsyncSession, added: Mapping[Window, int]) -> None:
