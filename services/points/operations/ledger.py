@@ -231,11 +231,12 @@ class Ledger:
         *,
         wanted_ids: Sequence[UUID] = (),
         with_pending: bool = False,
+        with_due: bool = False,
     ) -> dict[UUID, list[Lot]]:
         """Return, per id asked for, the live lots that could pay what is needed, in spending order.
 
         Lots in `wanted_ids` come in any case, pending or not; `with_pending` adds all pending lots at the
-        end. Ids that lead to one account share one list.
+        end, `with_due` those past their date. Ids that lead to one account share one list.
         """
         by_root: dict[UUID, int] = {}
         for member_id, points in needs.items():
@@ -243,7 +244,13 @@ class Ledger:
             by_root[root] = by_root.get(root, 0) + points
         dates = {root: self.accounts[root].sliding_expires_at for root in by_root}
         lots = await repository.paying_lots(
-            session, by_root, dates, now=self.now, wanted_ids=wanted_ids, with_pending=with_pending
+            session,
+            by_root,
+            dates,
+            now=self.now,
+            wanted_ids=wanted_ids,
+            with_pending=with_pending,
+            with_due=with_due,
         )
         return {member_id: lots[self.accounts[member_id].member_id] for member_id in needs}
 
@@ -354,8 +361,8 @@ class Ledger:
         await repository.save_accounts(session, changed.values())
         self.entries, self.lots, self.pins, self.moves, self._changed = [], [], [], [], {}
         due, self._due = self._due, set()
+        indebted = [account for account in changed.values() if account.debt_points]
+        if indebted:
+            await settle.repay(session, self, indebted)
         if due:
             await settle.expire(session, self, sorted(due))
-        relieved = [account for account in changed.values() if account.debt_points and settle.owes(account)]
-        if relieved:
-            await settle.repay(session, self, relieved)

@@ -1,7 +1,9 @@
 """Settling: what the clock has done to accounts since they were last worked on, entered under their locks.
 
-In the order of time's own logic: pending points mature, holds lapse and let go of their lots, and then lots
-that are past their date expire. Points that became free repay debt before anything else can have them.
+In the order of time's own logic: pending points mature, holds lapse and let go of their lots, what became
+free by it repays debt, whatever its date, and then lots that are past theirs expire. A debtor has no free
+points, so only such can be owed: were they to expire first, an order that is refunded would be taken back
+twice.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 ACTOR = "points"
 
 
-def owes(account: Account) -> bool:
-    """Say whether the account has free points although it is in debt."""
-    return account.debt_points > 0 and account.open_points > account.held_points
+def owed(ledger: "Ledger", account: Account) -> int:
+    """Return how much debt the account's free points can repay; what expired before it came repays none."""
+    withheld = ledger.withheld.get(account.member_id, 0)
+    return max(0, min(account.debt_points, account.open_points - account.held_points - withheld))
 
 
 async def settle(session: AsyncSession, ledger: "Ledger", accounts: Collection[Account]) -> None:
@@ -37,8 +40,8 @@ async def settle(session: AsyncSession, ledger: "Ledger", accounts: Collection[A
         return
     await mature_due(session, ledger, [account for account in due if account.pending_points])
     await lapse(session, ledger, [account for account in due if account.held_points])
+    await repay(session, ledger, due)
     await expire(session, ledger, [account.member_id for account in due])
-    await repay(session, ledger, [account for account in due if owes(account)])
 
 
 async def mature_due(session: AsyncSession, ledger: "Ledger", accounts: Sequence[Account]) -> None:
@@ -126,16 +129,12 @@ async def expire(session: AsyncSession, ledger: "Ledger", member_ids: Sequence[U
 
 async def repay(session: AsyncSession, ledger: "Ledger", accounts: Sequence[Account]) -> None:
     """Let points that became free repay debt; an entry of 0 names the lots that paid."""
-    owing = [account for account in accounts if owes(account)]
-    if not owing:
+    needs = {account.member_id: points for account in accounts if (points := owed(ledger, account))}
+    if not needs:
         return
-    needs = {
-        account.member_id: min(account.debt_points, account.open_points - account.held_points)
-        for account in owing
-    }
-    lots = await ledger.paying_lots(session, needs)
-    for account in owing:
-        points = needs[account.member_id]
+    lots = await ledger.paying_lots(session, needs, with_due=True)
+    for member_id, points in needs.items():
+        account = ledger.accounts[member_id]
         entry_id = ledger.repay_entry(account, points)
         missing = ledger.debit(account, points, lots[account.member_id], entry_id=entry_id)
         account.debt_points -= points - missing

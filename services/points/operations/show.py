@@ -62,14 +62,17 @@ async def show_points(session: AsyncSession, member_id: UUID) -> Balance:
             free += lot.points - lot.held_points
         if lot.expires_at is not None:
             expirations[lot.expires_at] += lot.points
-    repaid = min(free, account.debt_points)
+    # What became free by time repays debt, whatever its date: a debtor has no other free points.
+    overdue = min(expired, account.debt_points)
+    expired -= overdue
+    repaid = min(free, account.debt_points - overdue)
     return Balance(
         member_id=member_id,
         account_id=account.account_id,
         available_points=free - repaid,
         pending_points=pending,
         held_points=held,
-        debt_points=account.debt_points - repaid,
+        debt_points=account.debt_points - overdue - repaid,
         earned_points=account.earned_points,
         spent_points=account.spent_points,
         expired_points=account.expired_points + expired,

@@ -189,7 +189,7 @@ PAYING_LOTS = text(
                  SELECT CASE WHEN lots.sliding THEN need.sliding_expires_at ELSE lots.expires_at END
              ) AS dated(expires_at)
         WHERE lots.remaining_points > 0
-              AND (lots.pending OR lots.expires_at IS NULL OR lots.expires_at > :now)
+              AND (lots.pending OR :with_due OR lots.expires_at IS NULL OR lots.expires_at > :now)
     ) AS ranked
     WHERE (points_before < needed_points AND NOT pending) OR id = ANY(CAST(:wanted_ids AS uuid[]))
           OR (pending AND :with_pending)
@@ -317,6 +317,7 @@ async def paying_lots(
     now: datetime,
     wanted_ids: Sequence[UUID] = (),
     with_pending: bool = False,
+    with_due: bool = False,
 ) -> dict[UUID, list[Lot]]:
     """Return, per account, the live lots that could pay what is needed, in spending order."""
     rows = await session.execute(
@@ -328,6 +329,7 @@ async def paying_lots(
             "now": now,
             "wanted_ids": list(wanted_ids),
             "with_pending": with_pending,
+            "with_due": with_due,
         },
     )
     lots: dict[UUID, list[Lot]] = {member_id: [] for member_id in needs}
