@@ -15,6 +15,7 @@ service = Service(
     jobs=jobs,
     backlogs={
         "due_lots": operations.count_due_lots,
+        "pending_redemptions": operations.count_pending_redemptions,
         "parked_refunds": operations.count_parked_refunds,
     },
     desks=api.desks,

@@ -63,6 +63,62 @@ class MemberLimitReached(Refusal):
     """The member has redeemed this reward as often as one member may."""
 
 
+class DailyLimitReached(Refusal):
+    """The member has redeemed this reward as often as one member may on one day of the program's calendar."""
+
+
+class PeriodLimitReached(Refusal):
+    """The member has redeemed this reward as often as one member may in a week or month."""
+
+
+class TierRequired(Refusal):
+    """The reward is for members of other tiers."""
+
+
+class OrderRequired(Refusal):
+    """Free shipping is redeemed for an order: name it."""
+
+
+class DrawRequired(Refusal):
+    """A lottery is drawn from, not redeemed: use /v1/draws."""
+
+
+class BenefitAlreadyDecided(Conflict):
+    """Free shipping was decided for this order before: it is applied, or the order was cancelled."""
+
+
+class NotCancellable(Conflict):
+    """The redemption can no longer be called off, or never could."""
+
+
+class FulfilmentOutOfOrder(Conflict):
+    """The goods have gone further than that already, or were called off."""
+
+
+class NothingToFulfil(Conflict):
+    """The redemption is of nothing that is packed and shipped."""
+
+
+class NotFreeShipping(Refusal):
+    """Only a free-shipping reward of the catalogue can be chosen for every order."""
+
+
+class ShippingNotCovered(Refusal):
+    """The postage is more than the reward covers, or in another currency."""
+
+
+class LotteryNotFound(NotFound):
+    """There is no such lottery."""
+
+
+class DrawNotFound(NotFound):
+    """There is no such draw."""
+
+
+class InvalidPrize(Refusal):
+    """A prize that is a reward names a coupon, tier upgrade, goods or gift of the catalogue."""
+
+
 class RedemptionNotFound(NotFound):
     """There is no such redemption."""
 

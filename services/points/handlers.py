@@ -2,25 +2,41 @@
 
 `order.cancelled` takes nothing back: calling an order off moves no money, and what was paid for it comes back
 as `order.refunded`. What members spent or held for the order is theirs again.
+Orders that are placed are shipped for free where the member chose so; orders that are called off undo that,
+and so do orders that are refunded whole. Whoever delivers a reward says whether it could.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points import operations
-from services.points.operations import BirthdayRow, Cancel, Earn, Link, Refund, TierRow
+from services.points.operations import (
+    BirthdayRow,
+    CalledOff,
+    Cancel,
+    Decline,
+    Earn,
+    Link,
+    Placed,
+    Refund,
+    TierRow,
+)
 from shared.consumer import Handlers
 from shared.events import (
+    CouponDeclined,
+    CouponIssued,
     Envelope,
     MemberBirthday,
     MemberCreated,
     MemberMerged,
     MemberTierDowngraded,
+    MemberTierPurchaseDeclined,
     MemberTierUpgraded,
     MemberUnmerged,
     OrderCancelled,
     OrderPaid,
+    OrderPlaced,
     OrderRefunded,
 )
 from shared.problems import Refusal
@@ -56,6 +72,55 @@ async def on_order_refunded(session: AsyncSession, events: Sequence[Envelope[Ord
         for refund in (envelope.data,)
     ]
     _raise_first(await operations.refund(session, commands))
+    whole = [
+        CalledOff(envelope.data.order_id, envelope.data.member_id, "order_refunded", envelope.source)
+        for envelope in events
+        if envelope.data.complete
+    ]
+    if whole:
+        await operations.call_off(session, whole)
+
+
+@handlers.on(OrderPlaced, when=lambda order: order.shipping_minor > 0)
+async def on_order_placed(session: AsyncSession, events: Sequence[Envelope[OrderPlaced]]) -> None:
+    """Ship orders for free whose members want that and have the points."""
+    orders = [
+        Placed(
+            order.order_id,
+            order.member_id,
+            order.shipping_minor,
+            order.currency,
+            order.placed_at,
+            envelope.source,
+        )
+        for envelope in events
+        for order in (envelope.data,)
+    ]
+    await operations.apply_free_shipping(session, orders)
+
+
+@handlers.unless
+async def unwanted(session: AsyncSession) -> Collection[str]:
+    """As long as nobody wants free shipping on every order, orders that are placed are nobody's business."""
+    return () if await operations.anybody_chose(session) else (OrderPlaced.type,)
+
+
+@handlers.on(CouponIssued, when=lambda coupon: coupon.redemption_id is not None)
+async def on_coupon_issued(session: AsyncSession, events: Sequence[Envelope[CouponIssued]]) -> None:
+    """Take note that coupons were issued which points paid for."""
+    ids = [envelope.data.redemption_id for envelope in events]
+    await operations.confirm(session, [id_ for id_ in ids if id_ is not None])
+
+
+@handlers.on(CouponDeclined, MemberTierPurchaseDeclined)
+async def on_declined(
+    session: AsyncSession, events: Sequence[Envelope[CouponDeclined | MemberTierPurchaseDeclined]]
+) -> None:
+    """Give the points back for what could not be delivered."""
+    commands = [
+        Decline(envelope.data.redemption_id, envelope.data.reason, envelope.source) for envelope in events
+    ]
+    _raise_first(await operations.decline(session, commands))
 
 
 @handlers.on(OrderCancelled)
@@ -66,6 +131,10 @@ async def on_order_cancelled(session: AsyncSession, events: Sequence[Envelope[Or
         for envelope in events
         for order in (envelope.data,)
     ]
+    await operations.call_off(
+        session,
+        [CalledOff(item.order_id, item.member_id, "order_cancelled", item.actor) for item in commands],
+    )
     await operations.cancel(session, commands)
 
 
@@ -100,6 +169,13 @@ async def on_tier_changed(
         for change in (envelope.data for envelope in events)
     ]
     await operations.record_tiers(session, changes)
+    bought = [
+        envelope.data.redemption_id
+        for envelope in events
+        if isinstance(envelope.data, MemberTierUpgraded) and envelope.data.redemption_id is not None
+    ]
+    if bought:
+        await operations.confirm(session, bought)
 
 
 @handlers.on(MemberBirthday)

@@ -34,3 +34,10 @@ async def audit_ledger(database: Database) -> int:
         async with database.transaction() as session:
             await operations.note_audit(session, what, part)
     return 0
+
+
+@jobs.every(30.0)
+async def prepare_rounds(database: Database) -> int:
+    """Commit to the next round of every lottery before it begins."""
+    async with database.transaction() as session:
+        return await operations.prepare_due_rounds(session)

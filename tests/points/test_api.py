@@ -91,7 +91,7 @@ async def test_redeem_and_what_it_leaves(client: httpx.AsyncClient, books: Books
     assert (redemption["points"], redemption["available_points"], redemption["status"]) == (
         100,
         50,
-        "granted",
+        "pending",
     )
     again = await client.post("/v1/redemptions", json=body, headers={"Idempotency-Key": "k"})
     assert (again.status_code, again.json()) == (201, redemption)

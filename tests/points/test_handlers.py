@@ -208,5 +208,9 @@ def test_what_is_heard() -> None:
         "member.tier_upgraded",
         "member.tier_downgraded",
         "member.birthday",
+        "member.tier_purchase_declined",
+        "order.placed",
+        "coupon.issued",
+        "coupon.declined",
     }
     assert isinstance(envelope(paid(uuid4(), 1)), Envelope)

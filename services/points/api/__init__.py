@@ -8,10 +8,15 @@ from services.points.api.explain import router as explain_router
 from services.points.api.holds import capture_desk, hold_desk, void_desk
 from services.points.api.holds import hot_router as hot_holds_router
 from services.points.api.holds import router as holds_router
+from services.points.api.lotteries import draw_desk
+from services.points.api.lotteries import hot_router as hot_lotteries_router
+from services.points.api.lotteries import router as lotteries_router
 from services.points.api.members import router as members_router
-from services.points.api.rewards import hot_router, redeem_desk
+from services.points.api.redemptions import hot_router, redeem_desk
+from services.points.api.redemptions import router as redemptions_router
 from services.points.api.rewards import router as rewards_router
 from services.points.api.rules import router as rules_router
+from services.points.api.shipping import router as shipping_router
 from shared.edge import Desk
 
 __all__ = ["desks", "routers"]
@@ -20,12 +25,16 @@ __all__ = ["desks", "routers"]
 routers = [
     hot_router,
     hot_holds_router,
+    hot_lotteries_router,
     holds_router,
     explain_router,
     members_router,
     rewards_router,
+    redemptions_router,
+    shipping_router,
+    lotteries_router,
     rules_router,
     adjustments_router,
     audit_router,
 ]
-desks: list[Desk[Any, Any]] = [redeem_desk, hold_desk, capture_desk, void_desk]
+desks: list[Desk[Any, Any]] = [redeem_desk, draw_desk, hold_desk, capture_desk, void_desk]

@@ -6,14 +6,14 @@ from fastapi import APIRouter
 
 from services.points import operations
 from services.points.api.access import AfterEntry, AfterId, Reader
-from services.points.api.rewards import shown_redemption
+from services.points.api.redemptions import shown_redemption
 from services.points.schemas import (
     EntryOut,
     Expiration,
     Lifetime,
     Maturity,
     PointsShown,
-    RedemptionOut,
+    RedemptionShown,
     Summary,
 )
 from shared.edge import Transaction, TransactionalRoute
@@ -94,7 +94,7 @@ async def show_redemptions(
     member_id: UUID,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
-) -> Page[RedemptionOut]:
+) -> Page[RedemptionShown]:
     """List a member's redemptions, the newest first."""
     before = decode_cursor(cursor, AfterId).id if cursor else None
     rows = await operations.show_redemptions(session, member_id, before=before, limit=limit + 1)

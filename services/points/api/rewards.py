@@ -1,85 +1,44 @@
-"""The catalogue, and redeeming from it."""
+"""The catalogue."""
 
+from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
-import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from services.points import operations
-from services.points.api.access import MAX_ITEMS, Admin, AfterId, Reader, Writer
+from services.points.api.access import MAX_ITEMS, Admin, AfterId, Reader
+from services.points.api.lotteries import prizes_of
 from services.points.domain import Reward
-from services.points.errors import (
-    InsufficientPoints,
-    InvalidWindow,
-    MemberLimitReached,
-    RedemptionNotFound,
-    RewardNotAvailable,
-    RewardNotFound,
-    RewardOutOfStock,
-)
-from services.points.operations import Redeem, Redeemed, RedemptionRow
+from services.points.errors import InvalidPrize, InvalidWindow, RewardNotFound
 from services.points.schemas import (
     CouponTerms,
-    RedemptionAnswer,
-    RedemptionIn,
-    RedemptionOut,
+    FreeShippingTerms,
+    GoodsTerms,
+    PerPeriod,
     RewardIn,
     RewardOut,
     RewardPatch,
+    TierUpgradeTerms,
 )
-from shared.edge import Desk, DryRun, Transaction, TransactionalRoute, desk
+from shared.edge import DryRun, Transaction, TransactionalRoute
 from shared.ids import new_id
 from shared.pagination import DEFAULT_LIMIT, Cursor, InvalidCursor, Limit, Page, cut, decode_cursor
-from shared.problems import IdempotencyConflict, Overloaded, Refusal, problem_responses
+from shared.problems import Refusal, problem_responses
 from shared.schemas import OrRefusal, sort_out
 
-router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["points"])
-
-
-# A desk has its own transactions, so its route is a plain one.
-hot_router = APIRouter(prefix="/v1", tags=["points"])
-
-
-def _encode(redeemed: Redeemed) -> bytes:
-    return msgspec.json.encode(redeemed._asdict())
-
-
-redeem_desk: Desk[Redeem, Redeemed] = Desk("redeem", operations.redeem, _encode, status=201)
-
-
-@hot_router.post(
-    "/redemptions",
-    status_code=201,
-    response_model=RedemptionAnswer,
-    responses=problem_responses(
-        RewardNotFound,
-        InsufficientPoints,
-        RewardOutOfStock,
-        RewardNotAvailable,
-        MemberLimitReached,
-        IdempotencyConflict,
-        Overloaded,
-    ),
-)
-async def redeem(request: Request, body: RedemptionIn, caller: Writer, dry_run: DryRun = False) -> Response:
-    """Spend a member's points on a reward, the soonest-expiring first."""
-    command = Redeem(body.member_id, body.reward_id, body.order_id, caller.key_id)
-    return await desk(request, redeem_desk.name).answer(request, command)
-
-
-@router.get("/redemptions/{redemption_id}", responses=problem_responses(RedemptionNotFound))
-async def show_redemption(session: Transaction, caller: Reader, redemption_id: UUID) -> RedemptionOut:
-    """Show one redemption."""
-    return shown_redemption(await operations.show_redemption(session, redemption_id))
+router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["rewards"])
 
 
 @router.post(
     "/rewards",
     response_model=None,
     status_code=201,
-    responses={200: {"description": "Of several, each has its result."}, **problem_responses(InvalidWindow)},
+    responses={
+        200: {"description": "Of several, each has its result."},
+        **problem_responses(InvalidWindow, InvalidPrize),
+    },
 )
 async def add_rewards(
     session: Transaction,
@@ -90,15 +49,19 @@ async def add_rewards(
     dry_run: DryRun = False,
 ) -> RewardOut | dict[str, list[dict[str, object]]]:
     """Put a reward into the catalogue, or up to 1,000 at once: then each has its result, in order."""
+    good, bad = sort_out([body] if isinstance(body, RewardIn) else body)
+    new = [_new_reward(item) for _, item in good]
+    prizes = {
+        reward.id: prizes_of(item.lottery.prizes)
+        for reward, (_, item) in zip(new, good, strict=True)
+        if item.lottery is not None
+    }
+    added = await operations.add_rewards(session, new, actor=caller.key_id, prizes=prizes)
     if isinstance(body, RewardIn):
-        (result,) = await operations.add_rewards(session, [_new_reward(body)], actor=caller.key_id)
+        (result,) = added
         if isinstance(result, Refusal):
             raise result
         return _reward(result)
-    good, bad = sort_out(body)
-    added = await operations.add_rewards(
-        session, [_new_reward(item) for _, item in good], actor=caller.key_id
-    )
     results: dict[int, Reward | Refusal] = dict(bad)
     results |= {index: result for (index, _), result in zip(good, added, strict=True)}
     response.status_code = 200
@@ -132,8 +95,11 @@ async def show_reward(session: Transaction, caller: Reader, reward_id: UUID) -> 
 async def change_reward(
     session: Transaction, caller: Admin, reward_id: UUID, body: RewardPatch, dry_run: DryRun = False
 ) -> RewardOut:
-    """Change name, stock, limit or window of a reward. Its kind and its cost never change."""
+    """Change name, stock, limits, tiers or window of a reward. Its kind, terms and cost never change."""
     changes = {name: getattr(body, name) for name in body.model_fields_set}
+    if "per_period" in changes:
+        limit: PerPeriod | None = changes.pop("per_period")
+        changes |= _period(limit)
     return _reward(await operations.change_reward(session, reward_id, changes))
 
 
@@ -143,13 +109,21 @@ async def retire_reward(session: Transaction, caller: Admin, reward_id: UUID) ->
     return _reward(await operations.retire_reward(session, reward_id))
 
 
+def _period(limit: PerPeriod | None) -> Mapping[str, str | int | None]:
+    return {
+        "period": limit.period if limit is not None else None,
+        "period_limit": limit.limit if limit is not None else None,
+    }
+
+
 def _new_reward(body: RewardIn) -> Reward:
+    goods, shipping = body.goods or body.gift, body.free_shipping
     return Reward(
         id=new_id(),
         name=body.name,
         kind=body.kind,
         cost_points=body.cost_points,
-        reference=body.coupon.promotion_id,
+        reference=_reference(body),
         stock=body.stock,
         per_member_limit=body.per_member_limit,
         starts_at=body.starts_at,
@@ -157,19 +131,46 @@ def _new_reward(body: RewardIn) -> Reward:
         retired_at=None,
         cost_minor=body.cost_minor,
         cost_currency=body.cost_currency,
+        period=body.per_period.period if body.per_period is not None else None,
+        period_limit=body.per_period.limit if body.per_period is not None else None,
+        tiers=body.tiers,
+        cancel_hours=goods.cancel_hours if goods is not None else None,
+        max_shipping_minor=shipping.max_shipping_minor if shipping is not None else None,
+        max_shipping_currency=shipping.currency if shipping is not None else None,
+        round_hours=body.lottery.round_hours if body.lottery is not None else None,
     )
 
 
+def _reference(body: RewardIn) -> str | None:
+    if body.coupon is not None:
+        return body.coupon.promotion_id
+    if body.tier_upgrade is not None:
+        return body.tier_upgrade.tier
+    goods = body.goods or body.gift
+    return goods.sku if goods is not None else None
+
+
 def _reward(reward: Reward) -> RewardOut:
-    assert reward.reference is not None, "a coupon names its promotion"
+    kind, reference = reward.kind, reward.reference or ""
+    goods = GoodsTerms(sku=reference, cancel_hours=reward.cancel_hours) if kind in ("goods", "gift") else None
+    shipping = FreeShippingTerms(
+        max_shipping_minor=reward.max_shipping_minor, currency=reward.max_shipping_currency
+    )
     return RewardOut(
         reward_id=reward.id,
         name=reward.name,
-        kind=reward.kind,
+        kind=kind,
         cost_points=reward.cost_points,
-        coupon=CouponTerms(promotion_id=reward.reference),
+        coupon=CouponTerms(promotion_id=reference) if kind == "coupon" else None,
+        tier_upgrade=TierUpgradeTerms(tier=reference) if kind == "tier_upgrade" else None,
+        free_shipping=shipping if kind == "free_shipping" else None,
+        goods=goods if kind == "goods" else None,
+        gift=goods if kind == "gift" else None,
+        round_hours=reward.round_hours,
         stock=reward.stock,
         per_member_limit=reward.per_member_limit,
+        per_period=_per_period(reward),
+        tiers=list(reward.tiers) if reward.tiers is not None else None,
         starts_at=reward.starts_at,
         ends_at=reward.ends_at,
         retired_at=reward.retired_at,
@@ -178,6 +179,7 @@ def _reward(reward: Reward) -> RewardOut:
     )
 
 
-def shown_redemption(row: RedemptionRow) -> RedemptionOut:
-    """Return a redemption as the API shows it."""
-    return RedemptionOut.model_validate(row._asdict() | {"redemption_id": row.id})
+def _per_period(reward: Reward) -> PerPeriod | None:
+    if reward.period is None:
+        return None
+    return PerPeriod.model_validate({"period": reward.period, "limit": reward.period_limit})

@@ -10,9 +10,10 @@ from services.points.models.audit import AuditRound
 from services.points.models.base import Base
 from services.points.models.holds import Hold, HoldLot, MemberAlias
 from services.points.models.ledger import Account, Entry, Lot, LotMove, OrderSpend
+from services.points.models.lottery import Draw, LotteryOdds, LotteryPrize, LotteryRound
 from services.points.models.members import MemberTier
 from services.points.models.orders import OrderRefund
-from services.points.models.rewards import Redemption, Reward
+from services.points.models.rewards import MemberChoice, OrderBenefit, Redemption, Reward
 from services.points.models.rules import CapUsage, EarningRule, MemberBirthday
 
 __all__ = [
@@ -21,15 +22,21 @@ __all__ = [
     "AuditRound",
     "Base",
     "CapUsage",
+    "Draw",
     "EarningRule",
     "Entry",
     "Hold",
     "HoldLot",
     "Lot",
     "LotMove",
+    "LotteryOdds",
+    "LotteryPrize",
+    "LotteryRound",
     "MemberAlias",
     "MemberBirthday",
+    "MemberChoice",
     "MemberTier",
+    "OrderBenefit",
     "OrderRefund",
     "OrderSpend",
     "Redemption",

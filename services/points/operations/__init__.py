@@ -29,6 +29,7 @@ from services.points.operations.catalogue import (
     show_reward,
     show_rewards,
 )
+from services.points.operations.counter import Redeem, Redeemed
 from services.points.operations.earn import Earned, earn
 from services.points.operations.expire import count_due_lots, count_parked_refunds, expire
 from services.points.operations.explain import (
@@ -38,13 +39,43 @@ from services.points.operations.explain import (
     explain_order,
     explain_points,
 )
+from services.points.operations.free_shipping import (
+    CalledOff,
+    Choose,
+    Placed,
+    anybody_chose,
+    apply_free_shipping,
+    call_off,
+    choose,
+    show_benefits,
+    show_choice,
+)
 from services.points.operations.holds import Capture, Held, Hold, Void, capture, hold, show_hold, void
 from services.points.operations.judging import Earn
+from services.points.operations.lottery import (
+    DrawLot,
+    Drawn,
+    draw,
+    show_draw,
+    show_draws,
+    show_lottery,
+    show_rounds,
+)
 from services.points.operations.mature import mature
 from services.points.operations.merge import Link, Merged, merge
 from services.points.operations.opening import Opened, Opening, open_balances
-from services.points.operations.redeem import Redeem, Redeemed, redeem
+from services.points.operations.redeem import redeem
 from services.points.operations.refund import Refunded, refund, refunded_lines
+from services.points.operations.returns import (
+    CancelRedemption,
+    Decline,
+    Fulfil,
+    cancel_redemptions,
+    confirm,
+    decline,
+    fulfil,
+)
+from services.points.operations.rounds import prepare_due_rounds, publish_odds
 from services.points.operations.rules import (
     NewRule,
     activate_rule_set,
@@ -56,19 +87,23 @@ from services.points.operations.rules import (
     show_earning_rules,
 )
 from services.points.operations.show import (
+    count_pending_redemptions,
     show_entries,
     show_points,
     show_redemption,
     show_redemptions,
+    show_to_fulfil,
     summarise,
 )
 from services.points.operations.tiers import record_tiers
 from services.points.operations.transfer import Transfer, Transferred, transfer
 from services.points.repository.adjustments import AdjustmentRow
 from services.points.repository.caps import BirthdayRow
+from services.points.repository.lottery import DrawRow, OddsRow
 from services.points.repository.orders import Refund
-from services.points.repository.rewards import RedemptionRow
+from services.points.repository.redemptions import RedemptionRow
 from services.points.repository.rules import RuleVersion
+from services.points.repository.shipping import Benefit, Choice
 from services.points.repository.tiers import TierRow
 
 __all__ = [
@@ -76,22 +111,34 @@ __all__ = [
     "Adjust",
     "Adjusted",
     "AdjustmentRow",
+    "Benefit",
     "BirthdayRow",
+    "CalledOff",
     "Cancel",
+    "CancelRedemption",
     "Capture",
+    "Choice",
+    "Choose",
     "Decide",
+    "Decline",
+    "DrawLot",
+    "DrawRow",
+    "Drawn",
     "Earn",
     "Earned",
     "ExplainedStep",
     "Explanation",
+    "Fulfil",
     "Held",
     "Hold",
     "Link",
     "Merged",
     "NewRule",
+    "OddsRow",
     "Opened",
     "Opening",
     "OrderExplanation",
+    "Placed",
     "Redeem",
     "Redeemed",
     "RedemptionRow",
@@ -107,30 +154,42 @@ __all__ = [
     "add_earning_rule",
     "add_rewards",
     "adjust",
+    "anybody_chose",
+    "apply_free_shipping",
     "audit_accounts",
     "audit_lots",
     "audit_member",
     "audit_next",
+    "call_off",
     "cancel",
+    "cancel_redemptions",
     "capture",
     "change_draft",
     "change_reward",
+    "choose",
+    "confirm",
     "count_due_lots",
     "count_parked_refunds",
     "count_pending_adjustments",
+    "count_pending_redemptions",
     "decide",
+    "decline",
     "delete_earning_rule",
     "draft_rule_set",
+    "draw",
     "earn",
     "expire",
     "explain_order",
     "explain_points",
+    "fulfil",
     "hold",
     "lapse_adjustments",
     "mature",
     "merge",
     "note_audit",
     "open_balances",
+    "prepare_due_rounds",
+    "publish_odds",
     "record_birthdays",
     "record_tiers",
     "redeem",
@@ -139,15 +198,22 @@ __all__ = [
     "retire_reward",
     "show_adjustment",
     "show_adjustments",
+    "show_benefits",
+    "show_choice",
+    "show_draw",
+    "show_draws",
     "show_earning_rule",
     "show_earning_rules",
     "show_entries",
     "show_hold",
+    "show_lottery",
     "show_points",
     "show_redemption",
     "show_redemptions",
     "show_reward",
     "show_rewards",
+    "show_rounds",
+    "show_to_fulfil",
     "summarise",
     "transfer",
     "void",

@@ -1,32 +1,47 @@
 """The catalogue: rewards that points buy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.points.domain import Reward
+from services.points.domain import Odds, Prize, Reward
+from services.points.domain.rewards import LOTTERY
 from services.points.errors import InvalidWindow, RewardNotFound
+from services.points.operations.rounds import bad_prize, prepare_rounds
 from services.points.repository import ledger as ledger_repository
+from services.points.repository import lottery as lottery_repository
 from services.points.repository import rewards as repository
 from shared.problems import Refusal
 
 
 async def add_rewards(
-    session: AsyncSession, rewards: Sequence[Reward], *, actor: str
+    session: AsyncSession,
+    rewards: Sequence[Reward],
+    *,
+    actor: str,
+    prizes: Mapping[UUID, Sequence[Prize]] | None = None,
 ) -> list[Reward | Refusal]:
-    """Put rewards into the catalogue."""
+    """Put rewards into the catalogue; `prizes` are the first odds of lotteries, by the reward's id."""
+    odds = prizes or {}
+    won = {prize.reward_id for lines in odds.values() for prize in lines if prize.reward_id is not None}
+    known = await repository.rewards_by_id(session, sorted(won)) if won else {}
     results: list[Reward | Refusal] = []
     good: list[Reward] = []
     for reward in rewards:
-        if _is_backwards(reward):
-            results.append(InvalidWindow())
-        else:
+        refusal = InvalidWindow() if _is_backwards(reward) else bad_prize(odds.get(reward.id, ()), known)
+        if refusal is None:
             good.append(reward)
-            results.append(reward)
+        results.append(refusal or reward)
     await repository.add_rewards(session, good, created_by=actor)
+    lotteries = {reward.id: odds[reward.id] for reward in good if reward.kind == LOTTERY}
+    if lotteries:
+        now = await ledger_repository.database_now(session)
+        first = [(lottery_id, Odds(1, lines, now)) for lottery_id, lines in lotteries.items()]
+        await lottery_repository.add_odds(session, first, created_by=actor)
+        await prepare_rounds(session, [reward for reward in good if reward.id in lotteries], now)
     return results
 
 
@@ -35,7 +50,10 @@ def _is_backwards(reward: Reward) -> bool:
 
 
 async def change_reward(session: AsyncSession, reward_id: UUID, changes: dict[str, Any]) -> Reward:
-    """Change name, stock, limit or window of a reward; raises `RewardNotFound` and `InvalidWindow`."""
+    """Change name, stock, limits, tiers or window of a reward.
+
+    Raises `RewardNotFound` and `InvalidWindow`.
+    """
     reward = await repository.lock_reward(session, reward_id)
     if reward is None:
         raise RewardNotFound(reward_id=str(reward_id))

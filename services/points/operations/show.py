@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.errors import RedemptionNotFound
-from services.points.repository import balances, reports, rewards
+from services.points.repository import balances, redemptions, reports
+from services.points.repository.redemptions import RedemptionRow
 from services.points.repository.reports import EntryShown
-from services.points.repository.rewards import RedemptionRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +96,27 @@ async def show_redemptions(
     session: AsyncSession, member_id: UUID, *, before: UUID | None, limit: int
 ) -> list[RedemptionRow]:
     """Return a member's redemptions, the newest first."""
-    return await rewards.redemptions_of(session, member_id, before=before, limit=limit)
+    return await redemptions.redemptions_of(session, member_id, before=before, limit=limit)
 
 
 async def show_redemption(session: AsyncSession, redemption_id: UUID) -> RedemptionRow:
     """Return one redemption; raises `RedemptionNotFound`."""
-    found = await rewards.redemption(session, redemption_id)
-    if found is None:
+    found = await redemptions.redemptions_by_id(session, [redemption_id])
+    if redemption_id not in found:
         raise RedemptionNotFound(redemption_id=str(redemption_id))
-    return found
+    return found[redemption_id]
+
+
+async def show_to_fulfil(
+    session: AsyncSession, step: str, *, after: UUID | None, limit: int
+) -> list[RedemptionRow]:
+    """Return redemptions of goods and gifts at a step of their way, the oldest first."""
+    return await redemptions.to_fulfil(session, step, after=after, limit=limit)
+
+
+async def count_pending_redemptions(session: AsyncSession) -> int:
+    """Count redemptions that wait for the word of the service that delivers them."""
+    return await redemptions.pending_redemptions(session)
 
 
 async def summarise(session: AsyncSession) -> dict[str, int]:

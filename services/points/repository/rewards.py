@@ -1,11 +1,10 @@
-"""Statements on the catalogue of rewards and on redemptions."""
+"""Statements on the catalogue of rewards."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
-from datetime import datetime
-from typing import NamedTuple
+from dataclasses import asdict
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,22 +12,9 @@ from services.points.domain import Reward
 
 COLUMNS = (
     "id, name, kind, cost_points, reference, stock, per_member_limit, starts_at, ends_at, retired_at,"
-    " cost_minor, cost_currency"
+    " cost_minor, cost_currency, period, period_limit, tiers, cancel_hours, max_shipping_minor,"
+    " max_shipping_currency, round_hours"
 )
-
-
-class RedemptionRow(NamedTuple):
-    """A row of `redemptions`, in the order of ADD_REDEMPTIONS."""
-
-    id: UUID
-    member_id: UUID
-    reward_id: UUID
-    order_id: UUID | None
-    points: int
-    status: str
-    actor: str
-    redeemed_at: datetime
-
 
 # Only a limited stock has to be counted down one batch at a time; other rewards are read as they are, so that
 # the batches of several processes do not queue up behind them.
@@ -58,60 +44,41 @@ LIST_REWARDS = text(
 ADD_REWARDS = text(
     f"""
     INSERT INTO rewards ({COLUMNS}, created_by)
-    SELECT reward.*, :created_by
-    FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS text[]), CAST(:p2 AS text[]), CAST(:p3 AS bigint[]),
-                CAST(:p4 AS text[]), CAST(:p5 AS bigint[]), CAST(:p6 AS int[]), CAST(:p7 AS timestamptz[]),
-                CAST(:p8 AS timestamptz[]), CAST(:p9 AS timestamptz[]), CAST(:p10 AS bigint[]),
-                CAST(:p11 AS text[])) AS reward
+    SELECT {COLUMNS}, :created_by
+    FROM jsonb_to_recordset(CAST(:rewards AS jsonb)) AS reward(
+        id uuid, name text, kind text, cost_points bigint, reference text, stock bigint,
+        per_member_limit int, starts_at timestamptz, ends_at timestamptz, retired_at timestamptz,
+        cost_minor bigint, cost_currency text, period text, period_limit int, tiers text[],
+        cancel_hours int, max_shipping_minor bigint, max_shipping_currency text, round_hours int)
     """  # noqa: S608 - constant names
 )
 
 SAVE_REWARD = text(
     """
     UPDATE rewards SET name = :name, stock = :stock, per_member_limit = :per_member_limit,
+           period = :period, period_limit = :period_limit, tiers = CAST(:tiers AS text[]),
            starts_at = :starts_at, ends_at = :ends_at, retired_at = :retired_at
     WHERE id = :id
     """
+)
+CHANGEABLE = (
+    "id",
+    "name",
+    "stock",
+    "per_member_limit",
+    "period",
+    "period_limit",
+    "tiers",
+    "starts_at",
+    "ends_at",
+    "retired_at",
 )
 
 SAVE_STOCKS = text(
     """
     UPDATE rewards SET stock = rewards.stock - sold.units
     FROM unnest(CAST(:reward_ids AS uuid[]), CAST(:units AS bigint[])) AS sold(reward_id, units)
-    WHERE rewards.id = sold.reward_id
-    """
-)
-
-COUNT_REDEMPTIONS = text(
-    """
-    SELECT asked.member_id, asked.reward_id, count(redemptions.id) AS redemptions
-    FROM unnest(CAST(:member_ids AS uuid[]), CAST(:reward_ids AS uuid[])) AS asked(member_id, reward_id)
-         JOIN redemptions USING (member_id, reward_id)
-    GROUP BY asked.member_id, asked.reward_id
-    """
-)
-
-ADD_REDEMPTIONS = text(
-    """
-    INSERT INTO redemptions (id, member_id, reward_id, order_id, points, status, actor, redeemed_at)
-    SELECT * FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS uuid[]), CAST(:p2 AS uuid[]), CAST(:p3 AS uuid[]),
-                         CAST(:p4 AS bigint[]), CAST(:p5 AS text[]), CAST(:p6 AS text[]),
-                         CAST(:p7 AS timestamptz[]))
-    """
-)
-
-REDEMPTIONS = text(
-    """
-    SELECT id, member_id, reward_id, order_id, points, status, actor, redeemed_at FROM redemptions
-    WHERE member_id = :member_id AND (CAST(:before AS uuid) IS NULL OR id < CAST(:before AS uuid))
-    ORDER BY id DESC LIMIT :limit
-    """
-)
-
-REDEMPTION = text(
-    """
-    SELECT id, member_id, reward_id, order_id, points, status, actor, redeemed_at FROM redemptions
-    WHERE id = :redemption_id
+    WHERE rewards.id = sold.reward_id AND rewards.stock IS NOT NULL
     """
 )
 
@@ -122,8 +89,7 @@ async def lock_rewards(session: AsyncSession, reward_ids: Sequence[UUID]) -> dic
     Two statements: the second sees what whoever held the lock before has committed.
     """
     await session.execute(LOCK_STOCKS, {"reward_ids": list(reward_ids)})
-    rows = await session.execute(REWARDS_BY_ID, {"reward_ids": list(reward_ids)})
-    return {row.id: Reward(*row) for row in rows}
+    return await rewards_by_id(session, reward_ids)
 
 
 async def lock_reward(session: AsyncSession, reward_id: UUID) -> Reward | None:
@@ -146,62 +112,19 @@ async def list_rewards(session: AsyncSession, *, after: UUID | None, limit: int)
 async def add_rewards(session: AsyncSession, rewards: Sequence[Reward], *, created_by: str) -> None:
     """Put rewards into the catalogue."""
     if rewards:
-        columns = zip(*(astuple(reward) for reward in rewards), strict=True)
-        parameters = {f"p{number}": column for number, column in enumerate(columns)}
-        await session.execute(ADD_REWARDS, parameters | {"created_by": created_by})
+        encoded = msgspec.json.encode([asdict(reward) for reward in rewards]).decode()
+        await session.execute(ADD_REWARDS, {"rewards": encoded, "created_by": created_by})
 
 
 async def save_reward(session: AsyncSession, reward: Reward) -> None:
-    """Write back a locked reward; kind, cost and reference never change, since redemptions rely on them."""
-    await session.execute(
-        SAVE_REWARD,
-        {
-            "id": reward.id,
-            "name": reward.name,
-            "stock": reward.stock,
-            "per_member_limit": reward.per_member_limit,
-            "starts_at": reward.starts_at,
-            "ends_at": reward.ends_at,
-            "retired_at": reward.retired_at,
-        },
-    )
+    """Write back a locked reward; kind, cost and terms never change, since redemptions rely on them."""
+    await session.execute(SAVE_REWARD, {name: getattr(reward, name) for name in CHANGEABLE})
 
 
 async def save_stocks(session: AsyncSession, sold: Mapping[UUID, int]) -> None:
-    """Count down the stock of locked rewards."""
+    """Count down the stock of rewards that have one; negative units put some back."""
     if sold:
-        await session.execute(SAVE_STOCKS, {"reward_ids": list(sold), "units": list(sold.values())})
-
-
-async def count_redemptions(
-    session: AsyncSession, pairs: Sequence[tuple[UUID, UUID]]
-) -> dict[tuple[UUID, UUID], int]:
-    """Count how often each (member, reward) was redeemed; the members' accounts are locked."""
-    if not pairs:
-        return {}
-    members, rewards = zip(*pairs, strict=True)
-    rows = await session.execute(COUNT_REDEMPTIONS, {"member_ids": members, "reward_ids": rewards})
-    return {(row.member_id, row.reward_id): row.redemptions for row in rows}
-
-
-async def add_redemptions(session: AsyncSession, rows: Sequence[RedemptionRow]) -> None:
-    """Record redemptions."""
-    if rows:
-        columns = zip(*rows, strict=True)
+        ordered = sorted(sold)
         await session.execute(
-            ADD_REDEMPTIONS, {f"p{number}": column for number, column in enumerate(columns)}
+            SAVE_STOCKS, {"reward_ids": ordered, "units": [sold[reward_id] for reward_id in ordered]}
         )
-
-
-async def redemptions_of(
-    session: AsyncSession, member_id: UUID, *, before: UUID | None, limit: int
-) -> list[RedemptionRow]:
-    """Return up to `limit` redemptions of a member, the newest first."""
-    rows = await session.execute(REDEMPTIONS, {"member_id": member_id, "before": before, "limit": limit})
-    return [RedemptionRow(*row) for row in rows]
-
-
-async def redemption(session: AsyncSession, redemption_id: UUID) -> RedemptionRow | None:
-    """Return one redemption."""
-    row = (await session.execute(REDEMPTION, {"redemption_id": redemption_id})).one_or_none()
-    return RedemptionRow(*row) if row is not None else None

@@ -1,0 +1,150 @@
+"""Redeeming, calling off, and taking goods on their way."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from services.points import operations
+from services.points.api.access import MAX_ITEMS, AfterId, Reader, Writer
+from services.points.errors import (
+    BenefitAlreadyDecided,
+    DailyLimitReached,
+    DrawRequired,
+    FulfilmentOutOfOrder,
+    InsufficientPoints,
+    MemberLimitReached,
+    NotCancellable,
+    NothingToFulfil,
+    OrderRequired,
+    PeriodLimitReached,
+    RedemptionNotFound,
+    RewardNotAvailable,
+    RewardNotFound,
+    RewardOutOfStock,
+    TierRequired,
+)
+from services.points.operations import CancelRedemption, Fulfil, Redeem, Redeemed, RedemptionRow
+from services.points.schemas import FulfilmentIn, RedemptionAnswer, RedemptionIn, RedemptionShown
+from shared.edge import Desk, DryRun, Transaction, TransactionalRoute, desk
+from shared.pagination import DEFAULT_LIMIT, Cursor, InvalidCursor, Limit, Page, cut, decode_cursor
+from shared.problems import IdempotencyConflict, Overloaded, Refusal, problem_responses
+from shared.schemas import OrRefusal, sort_out
+
+router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["rewards"])
+
+# A desk has its own transactions, so its route is a plain one.
+hot_router = APIRouter(prefix="/v1", tags=["rewards"])
+
+
+def _encode(redeemed: Redeemed) -> bytes:
+    return msgspec.json.encode(redeemed._asdict())
+
+
+redeem_desk: Desk[Redeem, Redeemed] = Desk("redeem", operations.redeem, _encode, status=201)
+
+
+@hot_router.post(
+    "/redemptions",
+    status_code=201,
+    response_model=RedemptionAnswer,
+    responses=problem_responses(
+        RewardNotFound,
+        InsufficientPoints,
+        RewardOutOfStock,
+        RewardNotAvailable,
+        MemberLimitReached,
+        DailyLimitReached,
+        PeriodLimitReached,
+        TierRequired,
+        OrderRequired,
+        BenefitAlreadyDecided,
+        DrawRequired,
+        IdempotencyConflict,
+        Overloaded,
+    ),
+)
+async def redeem(request: Request, body: RedemptionIn, caller: Writer, dry_run: DryRun = False) -> Response:
+    """Spend a member's points on a reward, the soonest-expiring first.
+
+    It is `granted` at once, or `pending` until the service that delivers has confirmed; if that cannot
+    deliver, it is `declined` and the points are back in the lots they came from.
+    """
+    command = Redeem(body.member_id, body.reward_id, body.order_id, caller.key_id)
+    return await desk(request, redeem_desk.name).answer(request, command)
+
+
+@router.get("/redemptions/{redemption_id}", responses=problem_responses(RedemptionNotFound))
+async def show_redemption(session: Transaction, caller: Reader, redemption_id: UUID) -> RedemptionShown:
+    """Show one redemption and what has become of it."""
+    return shown_redemption(await operations.show_redemption(session, redemption_id))
+
+
+@router.post(
+    "/redemptions/{redemption_id}/cancel", responses=problem_responses(RedemptionNotFound, NotCancellable)
+)
+async def cancel(
+    session: Transaction, caller: Writer, redemption_id: UUID, dry_run: DryRun = False
+) -> RedemptionShown:
+    """Call goods or a gift off as long as nothing is packed and their terms allow it; the points are back."""
+    (result,) = await operations.cancel_redemptions(session, [CancelRedemption(redemption_id, caller.key_id)])
+    if isinstance(result, Refusal):
+        raise result
+    return shown_redemption(result)
+
+
+@router.get("/fulfilments", responses=problem_responses(InvalidCursor))
+async def show_fulfilments(
+    session: Transaction,
+    caller: Reader,
+    step: Annotated[Literal["requested", "packed", "shipped"], Query(description="How far they have got.")],
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> Page[RedemptionShown]:
+    """List goods and gifts that are under way, the oldest first."""
+    after = decode_cursor(cursor, AfterId).id if cursor else None
+    rows = await operations.show_to_fulfil(session, step, after=after, limit=limit + 1)
+    page, next_cursor = cut(rows, limit, lambda row: AfterId(row.id))
+    return Page(items=[shown_redemption(row) for row in page], next_cursor=next_cursor)
+
+
+@router.post(
+    "/fulfilments",
+    response_model=None,
+    responses=problem_responses(RedemptionNotFound, NothingToFulfil, FulfilmentOutOfOrder),
+)
+async def fulfil(
+    session: Transaction,
+    caller: Writer,
+    body: FulfilmentIn
+    | Annotated[list[Annotated[FulfilmentIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    dry_run: DryRun = False,
+) -> RedemptionShown | dict[str, list[dict[str, object]]]:
+    """Report a step of goods on their way, or up to 1,000 at once: then each has its result, in order.
+
+    What is cancelled before it is shipped gives points and stock back.
+    """
+    good, bad = sort_out([body] if isinstance(body, FulfilmentIn) else body)
+    commands = [Fulfil(item.redemption_id, item.step, item.tracking, caller.key_id) for _, item in good]
+    done = await operations.fulfil(session, commands)
+    if isinstance(body, FulfilmentIn):
+        (result,) = done
+        if isinstance(result, Refusal):
+            raise result
+        return shown_redemption(result)
+    results: dict[int, RedemptionRow | Refusal] = dict(bad)
+    results |= {index: result for (index, _), result in zip(good, done, strict=True)}
+    return {"results": [_result(results[index]) for index in range(len(body))]}
+
+
+def _result(result: RedemptionRow | Refusal) -> dict[str, object]:
+    if isinstance(result, Refusal):
+        return {"result": "refused", "problem": result.problem()}
+    return {"result": "accepted", **shown_redemption(result).model_dump(mode="json")}
+
+
+def shown_redemption(row: RedemptionRow) -> RedemptionShown:
+    """Return a redemption as the API shows it."""
+    return RedemptionShown.model_validate(row._asdict() | {"redemption_id": row.id})
