@@ -9,6 +9,7 @@ __all__ = [
     "CancellationConflict",
     "GroupNotEmpty",
     "GroupNotFound",
+    "IdentityTaken",
     "LockEnded",
     "MemberAlreadyMerged",
     "MemberErased",
@@ -22,6 +23,7 @@ __all__ = [
     "RefundExceedsOrder",
     "RefundLinesMismatch",
     "RevisionConflict",
+    "SuggestionNotFound",
     "TooManyGroups",
     "TooManyIds",
     "TooManyItems",
@@ -109,6 +111,14 @@ class MemberErased(Refusal):
 
 class MemberAlreadyMerged(Conflict):
     """The member is an alias of somebody else; undo that merge first."""
+
+
+class IdentityTaken(Conflict):
+    """The source knows somebody else by this name; if they are one person, merge them."""
+
+
+class SuggestionNotFound(NotFound):
+    """Nobody suggested that these two members are one person."""
 
 
 class MergeCircle(Refusal):

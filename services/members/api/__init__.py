@@ -2,6 +2,7 @@
 
 from services.members.api.erasures import router as erasures_router
 from services.members.api.groups import router as groups_router
+from services.members.api.identities import router as identities_router
 from services.members.api.merges import router as merges_router
 from services.members.api.orders import hot_router, orders_desk
 from services.members.api.orders import router as orders_router
@@ -15,6 +16,7 @@ __all__ = ["desks", "routers"]
 # Paths of fixed words come before those that take any id in the same place.
 routers = [
     merges_router,
+    identities_router,
     hot_router,
     orders_router,
     erasures_router,

@@ -3,6 +3,7 @@
 from services.members.domain.birthdays import Celebrated, LeapDay, celebration_day, next_celebration
 from services.members.domain.consents import ConsentState, Statement, Subject, consents_of, heard
 from services.members.domain.erasure import Erasure, OldName, fingerprint, owner_of_late_order, said_aloud
+from services.members.domain.identities import address_written, proof_of, resolve_customers
 from services.members.domain.lifecycle import STAGES, LifecycleRules, Rhythm
 from services.members.domain.orders import (
     Cancellation,
@@ -74,6 +75,7 @@ __all__ = [
     "Terms",
     "Verdict",
     "Window",
+    "address_written",
     "buy",
     "celebration_day",
     "consents_of",
@@ -88,6 +90,8 @@ __all__ = [
     "person_of",
     "persons",
     "progress",
+    "proof_of",
+    "resolve_customers",
     "restore_tier",
     "said_aloud",
     "says_the_same",

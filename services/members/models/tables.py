@@ -132,8 +132,14 @@ contact_points = Table(
     Column("address", Text, nullable=False),
     Column("verified", Boolean, nullable=False, server_default=text("false")),
     Column("added_at", INSTANT, nullable=False, server_default=NOW),
+    # What a verified address proves; who brings the same proof is the same person.
+    Column("proof", Text),
+    # Whether nobody had proven it before: two who do so at once wait for each other by the index on it.
+    Column("is_first", Boolean, nullable=False, server_default=text("false")),
     PrimaryKeyConstraint("member_id", "channel", "address", name="pk_contact_points"),
     Index("ix_contact_points_address", "channel", "address"),
+    Index("ix_contact_points_proof", "proof", postgresql_where=text("proof IS NOT NULL")),
+    Index("uq_contact_points_first", "proof", unique=True, postgresql_where=text("is_first")),
 )
 
 consents = Table(
@@ -399,4 +405,21 @@ merges = Table(
     Column("unmerged_by", Text),
     PrimaryKeyConstraint("merged_id", "revision", name="pk_merges"),
     Index("ix_merges_surviving_id", "surviving_id"),
+)
+
+# Two members who proved the same address theirs. The lower id comes first; nobody merges them in silence.
+merge_suggestions = Table(
+    "merge_suggestions",
+    metadata,
+    Column("one_id", Uuid, ForeignKey("members.id", deferrable=True, initially="DEFERRED"), nullable=False),
+    Column("other_id", Uuid, ForeignKey("members.id", deferrable=True, initially="DEFERRED"), nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("suggested_at", INSTANT, nullable=False, server_default=NOW),
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    Column("decided_at", INSTANT),
+    Column("decided_by", Text),
+    PrimaryKeyConstraint("one_id", "other_id", name="pk_merge_suggestions"),
+    CheckConstraint("one_id < other_id", name="lower_first"),
+    CheckConstraint("state IN ('open', 'accepted', 'dismissed')", name="state"),
+    Index("ix_merge_suggestions_open", "suggested_at", postgresql_where=text("state = 'open'")),
 )

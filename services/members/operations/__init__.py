@@ -28,6 +28,15 @@ from services.members.operations.holding import (
     take_tier_purchases,
     unlock_tiers,
 )
+from services.members.operations.identities import (
+    Dismissal,
+    Dismissed,
+    Identified,
+    Identity,
+    dismiss_suggestions,
+    identify_members,
+    read_suggestions,
+)
 from services.members.operations.intake import OrderTaken, take_orders
 from services.members.operations.merges import Merge, Merged, merge_members, unmerge_members
 from services.members.operations.page import read_member_page
@@ -71,7 +80,11 @@ __all__ = [
     "AttributeSchema",
     "CancellationTaken",
     "ConsentRecorded",
+    "Dismissal",
+    "Dismissed",
     "Erased",
+    "Identified",
+    "Identity",
     "MembershipChange",
     "Merge",
     "Merged",
@@ -93,11 +106,13 @@ __all__ = [
     "change_tags",
     "count_members_to_judge",
     "delete_group",
+    "dismiss_suggestions",
     "drop_expired_tags",
     "erase_members",
     "find_member",
     "fold_tallies",
     "hear_points",
+    "identify_members",
     "judge_stages",
     "lock_tiers",
     "look_at_tiers",
@@ -113,6 +128,7 @@ __all__ = [
     "read_order",
     "read_orders_of_member",
     "read_refunds",
+    "read_suggestions",
     "read_tiers",
     "record_consents",
     "rejudge_members",

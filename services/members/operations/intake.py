@@ -27,6 +27,7 @@ from services.members.operations.birthday_schedules import BirthdayAllowance
 from services.members.operations.changes import Changes
 from services.members.operations.consents import hear_statements
 from services.members.operations.erasure import fingerprint_of, members_of_late_orders
+from services.members.operations.identities import recognise, take_contact_points
 from services.members.operations.returns import settle_parked
 from services.members.repository import orders as repository
 from services.members.repository import people
@@ -114,8 +115,9 @@ class _Batch:
             self.known = await repository.orders_by_key(self.session, {order.key for order in strangers})
             unknown = {_customer(order) for order in strangers if order.key not in self.known}
             created = await people.claim_identities(self.session, unknown)
-            self._welcome(created)
-            found |= created | await people.member_ids(self.session, unknown - created.keys())
+            recognised = await recognise(self.session, created, strangers)
+            self._welcome({name: id_ for name, id_ in created.items() if recognised[name] == id_})
+            found |= recognised | await people.member_ids(self.session, unknown - created.keys())
         self.members_by_customer = found
         of_strangers = {order.member_id for order in self.known.values()}
         await self.changes.lock({*found.values(), *self.of_the_erased.values(), *of_strangers})
@@ -251,11 +253,7 @@ class _Batch:
             if stated.contact_points:
                 points.setdefault(member_id, []).extend(stated.contact_points)
                 self._hear(member_id, stated, statements)
-        added = await people.add_contact_points(
-            self.session, points, limit=settings().contact_points_per_member
-        )
-        for member_id in added:
-            self.changes.members[member_id].has_new_profile = True
+        await take_contact_points(self.changes, points)
         await hear_statements(self.changes, list(statements.values()))
 
     async def _birthday_allowance(self) -> BirthdayAllowance:

@@ -19,8 +19,9 @@ from services.members.errors import (
 )
 from services.members.operations.changes import Changes
 from services.members.repository import aliases as repository
-from services.members.repository import consents
+from services.members.repository import consents, suggestions
 from services.members.repository.aliases import MergeRow
+from services.members.repository.suggestions import Pair
 from services.members.settings import settings
 from shared.clock import utc_now
 from shared.events import MemberConsentChanged, MemberMerged, MemberUnmerged
@@ -88,6 +89,8 @@ class _Batch:
         self.now = utc_now()
         self.begun: list[MergeRow] = []
         self.ended: list[tuple[MergeRow, str]] = []
+        self.accepted: list[tuple[Pair, str]] = []
+        self.dismissed: list[tuple[Pair, str]] = []
         self.relinked: set[UUID] = set()
         self.brought_back: set[tuple[UUID, str, str]] = set()
 
@@ -126,6 +129,7 @@ class _Batch:
         )
         self.history[merged.id] = row
         self.begun.append(row)
+        self.accepted += [(pair, command.actor) for pair in _pairs(person, merged)]
         self.changes.count_person(merged, -1)
         merged.link = Link(person.id, person.id, self.now, revision)
         self.relinked.add(merged.id)
@@ -158,6 +162,7 @@ class _Batch:
         self.relinked.add(merged.id)
         self._relink([person, *person.merged])
         self.ended.append((known, command.actor))
+        self.dismissed += [(pair, command.actor) for pair in _pairs(person, merged)]
         self.history[merged.id] = replace(known, unmerged_at=self.now)
         self.changes.events.append(
             MemberUnmerged(
@@ -242,5 +247,12 @@ class _Batch:
         await repository.drop_tiers_before(
             session, [(row.surviving_id, row.merged_at) for row, _ in self.ended]
         )
+        # Whoever is taken apart again is not suggested to be one person a second time.
+        await suggestions.decide(session, self.accepted, state="accepted", from_states=["open", "dismissed"])
+        await suggestions.decide(session, self.dismissed, state="dismissed", from_states=["open", "accepted"])
         await consents.save_effective_since(session, self.brought_back, self.now)
         await self.changes.save()
+
+
+def _pairs(person: Member, merged: Member) -> list[Pair]:
+    return [(min(a, b), max(a, b)) for a in person.person_ids for b in merged.person_ids]

@@ -1,7 +1,6 @@
 """Members, the names that sources know them by, and what they said."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from sqlalchemy import Row, RowMapping, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.members.domain import ContactPoint, Link, Member
+from services.members.domain import Link, Member
 from shared.database import copy_rows
 from shared.events import Consent as ConsentSaid
 from shared.events import ContactPoint as ContactPointSaid
@@ -19,7 +18,6 @@ from shared.ids import new_ids
 __all__ = [
     "Customer",
     "Snapshot",
-    "add_contact_points",
     "claim_identities",
     "ids_found",
     "insert_members",
@@ -122,34 +120,6 @@ UPDATE_MEMBERS = text(
     FROM {ROWS} AS n({COLUMNS})
     WHERE members.id = n.id
     """  # noqa: S608 - constants
-)
-
-# Only addresses that are new count against the limit, each member's in the order in which they came.
-ADD_CONTACT_POINTS = text(
-    """
-    WITH said AS (
-        SELECT * FROM unnest(CAST(:member_ids AS uuid[]), CAST(:channels AS text[]),
-                             CAST(:addresses AS text[]), CAST(:verified AS boolean[]))
-            WITH ORDINALITY AS s(member_id, channel, address, verified, position)
-    ), proven AS (
-        UPDATE contact_points AS c SET verified = true FROM said
-        WHERE (c.member_id, c.channel, c.address) = (said.member_id, said.channel, said.address)
-          AND said.verified AND NOT c.verified
-        RETURNING c.member_id
-    ), fresh AS (
-        SELECT said.*, row_number() OVER (PARTITION BY member_id ORDER BY position) AS place
-        FROM said WHERE NOT EXISTS (
-            SELECT FROM contact_points AS c
-            WHERE (c.member_id, c.channel, c.address) = (said.member_id, said.channel, said.address))
-    ), added AS (
-        INSERT INTO contact_points (member_id, channel, address, verified)
-        SELECT member_id, channel, address, verified FROM fresh
-        WHERE place + (SELECT count(*) FROM contact_points AS c WHERE c.member_id = fresh.member_id)
-              <= :limit
-        RETURNING member_id
-    )
-    SELECT member_id FROM proven UNION SELECT member_id FROM added
-    """
 )
 
 SNAPSHOTS = text(
@@ -356,29 +326,6 @@ def _member_columns(members: Sequence[Member]) -> dict[str, list[Any]]:
         "stage_looks": [member.stage_look_at for member in members],
         "stage_stale": [member.stage_is_stale for member in members],
     }
-
-
-async def add_contact_points(
-    session: AsyncSession, points: Mapping[UUID, Sequence[ContactPoint]], *, limit: int
-) -> set[UUID]:
-    """Add addresses and proofs of addresses, up to `limit` per member; return whose profile that changes."""
-    verified: dict[tuple[UUID, str, str], bool] = defaultdict(bool)
-    for member_id, said in points.items():
-        for point in said:
-            verified[member_id, point.channel, point.address] |= point.verified
-    if not verified:
-        return set()
-    rows = await session.scalars(
-        ADD_CONTACT_POINTS,
-        {
-            "member_ids": [member_id for member_id, _, _ in verified],
-            "channels": [channel for _, channel, _ in verified],
-            "addresses": [address for _, _, address in verified],
-            "verified": list(verified.values()),
-            "limit": limit,
-        },
-    )
-    return set(rows.all())
 
 
 async def snapshots(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Snapshot]:

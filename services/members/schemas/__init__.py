@@ -2,7 +2,15 @@
 
 from services.members.schemas.batches import Batch, batch_body, read_batch
 from services.members.schemas.erasures import ErasureIn, ErasureResult
-from services.members.schemas.merges import MergeIn, MergeResult
+from services.members.schemas.merges import (
+    DismissalIn,
+    DismissalResult,
+    IdentityIn,
+    IdentityResult,
+    MergeIn,
+    MergeResult,
+    SuggestionOut,
+)
 from services.members.schemas.orders import CancellationIn, OrderIn, RefundIn
 from services.members.schemas.people import ConsentIn, MemberOut, MemberPage
 from services.members.schemas.profile import (
@@ -41,11 +49,15 @@ __all__ = [
     "CancellationResult",
     "ConsentIn",
     "ConsentResult",
+    "DismissalIn",
+    "DismissalResult",
     "ErasureIn",
     "ErasureResult",
     "GroupIn",
     "GroupMemberOut",
     "GroupOut",
+    "IdentityIn",
+    "IdentityResult",
     "MemberOut",
     "MemberPage",
     "MembershipIn",
@@ -61,6 +73,7 @@ __all__ = [
     "RefundIn",
     "RefundOut",
     "RefundResult",
+    "SuggestionOut",
     "SummaryOut",
     "TagsChangeIn",
     "TagsIn",

@@ -1,13 +1,23 @@
 """Two members that are one person."""
 
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.schemas import ShortText, StrictModel
+from services.members.schemas.vocabulary import Code
+from shared.schemas import ExternalId, ShortText, StrictModel
 
-__all__ = ["MergeIn", "MergeResult"]
+__all__ = [
+    "DismissalIn",
+    "DismissalResult",
+    "IdentityIn",
+    "IdentityResult",
+    "MergeIn",
+    "MergeResult",
+    "SuggestionOut",
+]
 
 
 class MergeIn(StrictModel):
@@ -36,3 +46,45 @@ class MergeResult(BaseModel):
     surviving_id: UUID
     merged_id: UUID
     person_id: UUID
+
+
+class IdentityIn(StrictModel):
+    """A further name under which a source knows a member."""
+
+    member_id: UUID
+    source: Code
+    external_id: ExternalId
+
+
+class IdentityResult(BaseModel):
+    """What became of a name; `member_id` is the person whose it is."""
+
+    status: Literal["accepted", "unchanged"]
+    member_id: UUID
+    source: str
+    external_id: str
+
+
+class SuggestionOut(BaseModel):
+    """Two members who both proved an address of one channel theirs."""
+
+    member_id: UUID
+    other_id: UUID
+    channel: str
+    suggested_at: datetime
+
+
+class DismissalIn(StrictModel):
+    """Two members who are two people, whatever they share."""
+
+    member_id: UUID
+    other_id: UUID
+    actor: ShortText | None = Field(None, description="Who decided it; the caller's key if left out.")
+
+
+class DismissalResult(BaseModel):
+    """What became of a dismissal."""
+
+    status: Literal["accepted", "unchanged"]
+    member_id: UUID
+    other_id: UUID

@@ -14,6 +14,7 @@ from services.members.domain import (
     Line,
     Refund,
     RefundedLine,
+    address_written,
     total_of,
 )
 from services.members.schemas.vocabulary import (
@@ -79,11 +80,8 @@ class ContactPointIn(StrictModel):
 
     @property
     def written(self) -> str:
-        """The address in the one way it is stored: host names do not tell capitals apart."""
-        if self.channel != "email":
-            return self.address
-        name, _, host = self.address.rpartition("@")
-        return f"{name}@{host.lower()}"
+        """The address in the one way it is stored."""
+        return address_written(self.channel, self.address)
 
 
 class OrderLineIn(StrictModel):

@@ -1,0 +1,155 @@
+"""Further names of members, and pairs of members that look like one person."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+
+from services.members import operations
+from services.members.api.answers import answer, merged
+from services.members.errors import (
+    IdentityTaken,
+    MemberErased,
+    MemberNotFound,
+    SuggestionNotFound,
+    TooManyItems,
+)
+from services.members.operations import Dismissal, Dismissed, Identified, Identity
+from services.members.schemas import (
+    BatchAnswer,
+    DismissalIn,
+    DismissalResult,
+    IdentityIn,
+    IdentityResult,
+    SuggestionOut,
+    batch_body,
+    read_batch,
+)
+from shared.auth import Caller, require
+from shared.edge import DryRun, Transaction, TransactionalRoute
+from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page, cut, decode_cursor
+from shared.problems import (
+    InvalidItem,
+    InvalidRequest,
+    MalformedJson,
+    PayloadTooLarge,
+    Refusal,
+    UnsupportedMediaType,
+    problem_responses,
+)
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["members"])
+
+Reader = Annotated[Caller, Depends(require("members:read"))]
+Writer = Annotated[Caller, Depends(require("members:write"))]
+
+
+def _responses(result: Any, *refusals: type[Refusal]) -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {
+            "description": "Nothing changed; or the answer to several items.",
+            "model": result | BatchAnswer,
+        },
+        **problem_responses(
+            *refusals, TooManyItems, InvalidRequest, MalformedJson, PayloadTooLarge, UnsupportedMediaType
+        ),
+    }
+
+
+@router.post(
+    "/members/identities",
+    status_code=201,
+    response_model=IdentityResult,
+    openapi_extra=batch_body(IdentityIn),
+    responses=_responses(IdentityResult, MemberNotFound, MemberErased, IdentityTaken),
+)
+async def identify_members(
+    request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
+) -> Response:
+    """Give members further names under which sources know them, up to 1,000 at once."""
+    batch = read_batch(IdentityIn, await request.body(), request.headers.get("content-type", ""))
+    commands = [
+        Identity(item.member_id, (item.source, item.external_id))
+        for item in batch.items
+        if not isinstance(item, InvalidItem)
+    ]
+    results = await operations.identify_members(session, commands)
+    return answer(merged(batch.items, results), _identified, is_single=batch.is_single)
+
+
+def _identified(result: Identified) -> dict[str, Any]:
+    source, external_id = result.identity.customer
+    return {
+        "status": "accepted" if result.changed else "unchanged",
+        "member_id": result.person_id,
+        "source": source,
+        "external_id": external_id,
+    }
+
+
+class SuggestionPosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a page of suggestions ends."""
+
+    suggested_at: datetime
+    member_id: UUID
+    other_id: UUID
+
+
+@router.get("/merge-suggestions")
+async def read_suggestions(
+    session: Transaction, caller: Reader, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+) -> Page[SuggestionOut]:
+    """Read pairs of members who proved the same address theirs; a merge accepts a suggestion."""
+    after = None if cursor is None else decode_cursor(cursor, SuggestionPosition)
+    rows = await operations.read_suggestions(
+        session,
+        after=None if after is None else (after.suggested_at, after.member_id, after.other_id),
+        limit=limit + 1,
+    )
+    page, next_cursor = cut(
+        rows, limit, lambda row: SuggestionPosition(row["suggested_at"], row["one_id"], row["other_id"])
+    )
+    items = [
+        SuggestionOut(
+            member_id=row["one_id"],
+            other_id=row["other_id"],
+            channel=row["channel"],
+            suggested_at=row["suggested_at"],
+        )
+        for row in page
+    ]
+    return Page(items=items, next_cursor=next_cursor)
+
+
+@router.post(
+    "/merge-suggestions/dismissals",
+    status_code=201,
+    response_model=DismissalResult,
+    openapi_extra=batch_body(DismissalIn),
+    responses=_responses(DismissalResult, SuggestionNotFound),
+)
+async def dismiss_suggestions(
+    request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
+) -> Response:
+    """Say of pairs, up to 1,000 at once, that they are two people; they are not suggested again."""
+    batch = read_batch(DismissalIn, await request.body(), request.headers.get("content-type", ""))
+    commands = [
+        Dismissal((item.member_id, item.other_id), item.actor or caller.key_id)
+        for item in batch.items
+        if not isinstance(item, InvalidItem)
+    ]
+    results = await operations.dismiss_suggestions(session, commands)
+    return answer(merged(batch.items, results), _dismissed, is_single=batch.is_single)
+
+
+def _dismissed(result: Dismissed) -> dict[str, Any]:
+    one_id, other_id = result.pair
+    return {
+        "status": "accepted" if result.changed else "unchanged",
+        "member_id": one_id,
+        "other_id": other_id,
+    }
