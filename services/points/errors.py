@@ -139,6 +139,14 @@ class OrderNotKnown(NotFound):
     """Neither a payment nor a refund of this order has been heard of for this member."""
 
 
+class BackTestNotFound(NotFound):
+    """There is no such back-test."""
+
+
+class TooManyBackTests(Conflict):
+    """As many back-tests as may wait are under way; ask again when one is done."""
+
+
 class RuleIsActive(Conflict):
     """A version of the earning rules never changes once it is in force; make a draft of a new one."""
 

@@ -41,3 +41,10 @@ async def prepare_rounds(database: Database) -> int:
     """Commit to the next round of every lottery before it begins."""
     async with database.transaction() as session:
         return await operations.prepare_due_rounds(session)
+
+
+@jobs.every(2.0)
+async def run_back_tests(database: Database) -> int:
+    """Go on with the oldest back-test under way, a chunk of accounts at a time."""
+    async with database.transaction() as session:
+        return await operations.advance_back_test(session, accounts=settings().back_test_accounts)

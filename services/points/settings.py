@@ -77,6 +77,14 @@ class PointsSettings(ServiceSettings):
     def _is_a_policy(cls, written: str) -> str:
         return ExpiryPolicy.parse(written).serialise()
 
+    back_test_accounts: int = Field(
+        200,
+        ge=1,
+        le=10_000,
+        description="Accounts whose orders a back-test judges in one go; all else in the process waits for "
+        "it, so it should stay within some hundred milliseconds.",
+    )
+
 
 @lru_cache
 def settings() -> PointsSettings:

@@ -4,6 +4,7 @@ from typing import Any
 
 from services.points.api.adjustments import router as adjustments_router
 from services.points.api.audit import router as audit_router
+from services.points.api.back_tests import router as back_tests_router
 from services.points.api.explain import router as explain_router
 from services.points.api.holds import capture_desk, hold_desk, void_desk
 from services.points.api.holds import hot_router as hot_holds_router
@@ -28,6 +29,7 @@ routers = [
     hot_lotteries_router,
     holds_router,
     explain_router,
+    back_tests_router,
     members_router,
     rewards_router,
     redemptions_router,

@@ -14,12 +14,13 @@ from services.points.models.lottery import Draw, LotteryOdds, LotteryPrize, Lott
 from services.points.models.members import MemberTier
 from services.points.models.orders import OrderRefund
 from services.points.models.rewards import MemberChoice, OrderBenefit, Redemption, Reward
-from services.points.models.rules import CapUsage, EarningRule, MemberBirthday
+from services.points.models.rules import BackTest, CapUsage, EarningRule, MemberBirthday
 
 __all__ = [
     "Account",
     "Adjustment",
     "AuditRound",
+    "BackTest",
     "Base",
     "CapUsage",
     "Draw",

@@ -9,10 +9,12 @@ from sqlalchemy import (
     CheckConstraint,
     Date,
     DateTime,
+    Index,
     Integer,
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -70,3 +72,27 @@ class MemberBirthday(Base):
     member_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     starts_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     ends_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class BackTest(Base):
+    """A trial of a rule set on orders that have earned, as far as it has come."""
+
+    __tablename__ = "back_tests"
+    __table_args__ = (
+        CheckConstraint("status IN ('running', 'done')", name="status"),
+        CheckConstraint("paid_from < paid_until", name="window"),
+        Index("ix_back_tests_running", "created_at", postgresql_where=text("status = 'running'")),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    version: Mapped[int | None] = mapped_column(Integer)
+    terms: Mapped[str] = mapped_column(JSON)
+    paid_from: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    paid_until: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    status: Mapped[str] = mapped_column(Text, server_default=text("'running'"))
+    # Accounts are tried in the order of their ids; all up to this one have been.
+    after_member_id: Mapped[UUID | None] = mapped_column(Uuid)
+    trial: Mapped[str] = mapped_column(JSON)
+    created_by: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=NOW)
+    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -20,6 +20,7 @@ from services.points.operations.audit import (
     audit_next,
     note_audit,
 )
+from services.points.operations.back_test import advance_back_test, show_back_test, start_back_test
 from services.points.operations.birthdays import record_birthdays
 from services.points.operations.cancel import Cancel, cancel
 from services.points.operations.catalogue import (
@@ -98,6 +99,7 @@ from services.points.operations.show import (
 from services.points.operations.tiers import record_tiers
 from services.points.operations.transfer import Transfer, Transferred, transfer
 from services.points.repository.adjustments import AdjustmentRow
+from services.points.repository.back_tests import BackTest
 from services.points.repository.caps import BirthdayRow
 from services.points.repository.lottery import DrawRow, OddsRow
 from services.points.repository.orders import Refund
@@ -111,6 +113,7 @@ __all__ = [
     "Adjust",
     "Adjusted",
     "AdjustmentRow",
+    "BackTest",
     "Benefit",
     "BirthdayRow",
     "CalledOff",
@@ -154,6 +157,7 @@ __all__ = [
     "add_earning_rule",
     "add_rewards",
     "adjust",
+    "advance_back_test",
     "anybody_chose",
     "apply_free_shipping",
     "audit_accounts",
@@ -198,6 +202,7 @@ __all__ = [
     "retire_reward",
     "show_adjustment",
     "show_adjustments",
+    "show_back_test",
     "show_benefits",
     "show_choice",
     "show_draw",
@@ -214,6 +219,7 @@ __all__ = [
     "show_rewards",
     "show_rounds",
     "show_to_fulfil",
+    "start_back_test",
     "summarise",
     "transfer",
     "void",

@@ -10,6 +10,7 @@ from services.points.schemas.adjustments import (
     OpeningOut,
 )
 from services.points.schemas.audit import AuditSlice, FindingOut
+from services.points.schemas.back_tests import BackTestIn, BackTestOut, MemberChange
 from services.points.schemas.explain import (
     HoldShown,
     LotOut,
@@ -94,6 +95,8 @@ __all__ = [
     "AdjustmentOut",
     "AdjustmentStatus",
     "AuditSlice",
+    "BackTestIn",
+    "BackTestOut",
     "BenefitOut",
     "CaptureIn",
     "CaptureOfIn",
@@ -126,6 +129,7 @@ __all__ = [
     "LotteryOut",
     "LotteryTerms",
     "Maturity",
+    "MemberChange",
     "OddsIn",
     "OddsOut",
     "OpeningIn",
