@@ -1,6 +1,8 @@
 """What an operator can set for points, beside what every service has."""
 
+from decimal import Decimal
 from functools import lru_cache
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
@@ -51,6 +53,11 @@ class PointsSettings(ServiceSettings):
         le=5_000,
         description="Accounts, and lots, that the audit compares every ten seconds; a million accounts take "
         "half a day with some percent of a core.",
+    )
+    point_values_minor: dict[str, Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=9)]] = Field(
+        {},
+        description="What one point is worth, in minor units by currency, for the liability: "
+        '`{"USD": "0.8"}` is 0.8 cents.',
     )
     adjustment_limit_points: int = Field(
         10_000,

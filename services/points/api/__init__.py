@@ -9,6 +9,7 @@ from services.points.api.explain import router as explain_router
 from services.points.api.holds import capture_desk, hold_desk, void_desk
 from services.points.api.holds import hot_router as hot_holds_router
 from services.points.api.holds import router as holds_router
+from services.points.api.liability import router as liability_router
 from services.points.api.lotteries import draw_desk
 from services.points.api.lotteries import hot_router as hot_lotteries_router
 from services.points.api.lotteries import router as lotteries_router
@@ -38,5 +39,6 @@ routers = [
     rules_router,
     adjustments_router,
     audit_router,
+    liability_router,
 ]
 desks: list[Desk[Any, Any]] = [redeem_desk, draw_desk, hold_desk, capture_desk, void_desk]

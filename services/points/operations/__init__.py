@@ -53,6 +53,7 @@ from services.points.operations.free_shipping import (
 )
 from services.points.operations.holds import Capture, Held, Hold, Void, capture, hold, show_hold, void
 from services.points.operations.judging import Earn
+from services.points.operations.liability import show_liability
 from services.points.operations.lottery import (
     DrawLot,
     Drawn,
@@ -211,6 +212,7 @@ __all__ = [
     "show_earning_rules",
     "show_entries",
     "show_hold",
+    "show_liability",
     "show_lottery",
     "show_points",
     "show_redemption",

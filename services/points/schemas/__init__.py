@@ -38,6 +38,7 @@ from services.points.schemas.holds import (
     TransferOut,
     VoidOfIn,
 )
+from services.points.schemas.liability import CohortOut, ExpiryMonthOut, LiabilityOut
 from services.points.schemas.lotteries import (
     DrawAnswer,
     DrawIn,
@@ -103,6 +104,7 @@ __all__ = [
     "ChoicesIn",
     "ChoicesOut",
     "ChosenShipping",
+    "CohortOut",
     "CouponTerms",
     "DecisionIn",
     "DrawAnswer",
@@ -115,6 +117,7 @@ __all__ = [
     "EarningRules",
     "EntryOut",
     "Expiration",
+    "ExpiryMonthOut",
     "FindingOut",
     "FreeShippingChoice",
     "FreeShippingTerms",
@@ -124,6 +127,7 @@ __all__ = [
     "HoldIn",
     "HoldOut",
     "HoldShown",
+    "LiabilityOut",
     "Lifetime",
     "LotOut",
     "LotteryOut",
