@@ -1,4 +1,4 @@
-"""`regulars import`: hand a file of orders, refunds or cancellations to members."""
+"""`regulars import`: hand a file of orders, refunds or cancellations to members, and of points to points."""
 
 import asyncio
 import json
@@ -26,6 +26,9 @@ from shared.settings import DEVELOPMENT_KEY
 __all__ = ["register"]
 
 EXIT_ABORTED, EXIT_USAGE, EXIT_SOME_REJECTED = 1, 2, 3
+
+COMMANDS = {"order": "orders", "refund": "refunds", "cancellation": "cancellations", "opening": "points"}
+"""Which command imports what a mapping makes."""
 
 
 FileArgument = Annotated[
@@ -134,6 +137,47 @@ def import_cancellations_command(
     )  # fmt: skip
 
 
+def import_points_command(
+    file: FileArgument,
+    mapping: Annotated[
+        str, typer.Option(help="points, or the path of a TOML mapping of your own.")
+    ] = "points",
+    home: HomeOption = None,
+    url: Annotated[
+        str | None, typer.Option(help="Address of points; of the platform under the home if left out.")
+    ] = None,
+    members: Annotated[
+        str | None, typer.Option(help="Address of members, where customers are looked up.")
+    ] = None,
+    key: Annotated[
+        str,
+        typer.Option(
+            help="API key with points:admin, and members:read to look customers up.",
+            envvar="REGULARS_KEY",
+            show_default=False,
+        ),
+    ] = DEVELOPMENT_KEY,
+    rejects: RejectsOption = None,
+    source: SourceOption = None,
+    zone: ZoneOption = None,
+    resume: ResumeOption = False,
+    limit: LimitOption = None,
+    batch_rows: RowsOption = 1000,
+    patience: PatienceOption = 120,
+    as_json: JsonOption = False,
+) -> None:
+    """Import points that members had elsewhere, a lot per row with its dates; each row once, by its row_id.
+
+    Customers that are named by an id of their shop are looked up at members: import their orders first.
+    """
+    where = Home(home)
+    _import(
+        file, "opening", mapping, url or service_url(where, "points"), key, rejects, source, None, zone,
+        as_json, members_url=members or members_url(where), patience_seconds=patience, resume=resume,
+        limit=limit, batch_rows=batch_rows,
+    )  # fmt: skip
+
+
 def _import(
     file: Path,
     kind: str,
@@ -152,7 +196,7 @@ def _import(
         chosen = load_mapping(mapping).with_constants(source=source, shop_id=shop).with_zone(zone)
         if chosen.kind != kind:
             raise MappingError(
-                f"The mapping {chosen.name!r} makes {chosen.kind}s; use `import {chosen.kind}s`."
+                f"The mapping {chosen.name!r} makes {chosen.kind}s; use `import {COMMANDS[chosen.kind]}`."
             )
         if file.suffix.lower() in (".ndjson", ".jsonl"):
             chosen = chosen.for_documents()
@@ -178,8 +222,13 @@ def _import(
 
 def members_url(home: Home) -> str:
     """Where members listens, by the home's state or by default."""
+    return service_url(home, "members")
+
+
+def service_url(home: Home, service: str) -> str:
+    """Where a service listens, by the home's state or by default."""
     state = home.state()
-    port = state.ports["members"] if state is not None else SERVICES["members"]
+    port = state.ports[service] if state is not None else SERVICES[service]
     return f"http://127.0.0.1:{port}"
 
 
@@ -195,7 +244,7 @@ async def _with_progress(plan: ImportPlan, console: Console) -> Outcome:
             plan,
             total=lambda rows, done: progress.update(task, total=rows, completed=done),
             advance=advance,
-            waiting=lambda reason: progress.update(task, description=f"waiting for members ({reason})"),
+            waiting=lambda reason: progress.update(task, description=f"waiting ({reason})"),
         )
 
 
@@ -241,6 +290,7 @@ def register(app: typer.Typer) -> None:
     imports.command("orders")(import_orders_command)
     imports.command("refunds")(import_refunds_command)
     imports.command("cancellations")(import_cancellations_command)
+    imports.command("points")(import_points_command)
     app.add_typer(imports, name="import")
 
 

@@ -162,15 +162,24 @@ def _show(books: Books, as_json: bool) -> None:
     if books.is_right:
         console.print("[green]everything agrees[/]")
         return
-    table = Table(title=f"{len(books.findings):,} findings", title_justify="left")
-    for heading in ("check", "member", "entry", "lot", "expected", "found"):
-        table.add_column(heading, no_wrap=True)
+    console.print(f"[bold red]{len(books.findings):,} findings[/]")
     for each in books.findings[:SHOWN_FINDINGS]:
-        names = ("check", "member_id", "sequence", "lot_id", "expected", "found")
-        table.add_row(*("" if each[name] is None else str(each[name]) for name in names))
-    console.print(table)
+        # One line each, whatever the width: these are for copying.
+        console.print(_described(each), highlight=False, soft_wrap=True)
     if len(books.findings) > SHOWN_FINDINGS:
         console.print(f"and {len(books.findings) - SHOWN_FINDINGS:,} more: see --json")
+
+
+def _described(finding: dict[str, Any]) -> str:
+    names = {
+        "member_id": "member",
+        "sequence": "entry",
+        "lot_id": "lot",
+        "expected": "expected",
+        "found": "found",
+    }
+    said = [f"{label} {finding[name]}" for name, label in names.items() if finding[name] is not None]
+    return "  ".join([finding["check"], *said])
 
 
 def register(app: typer.Typer) -> None:

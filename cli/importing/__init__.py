@@ -1,4 +1,4 @@
-"""Reading orders and refunds out of files of any layout and handing them to members.
+"""Reading orders, refunds and points out of files of any layout and handing them to members and points.
 
 A mapping (`cli/mappings/*.toml`) says as data how a row becomes an order; the reader streams rows; the sender
 posts batches; what cannot be taken in goes to a rejects file with its line and reason.

@@ -11,6 +11,7 @@ from typing import Any
 
 from cli.importing.building import BoundMapping
 from cli.importing.mapping import Mapping, MappingError
+from cli.importing.openings import OpeningSender
 from cli.importing.progress import Done, Journal, Reject, Rejects, Start, new_run
 from cli.importing.reader import RowReader
 from cli.importing.sender import ImportAborted, Sender
@@ -19,7 +20,12 @@ from shared.clock import utc_now
 
 __all__ = ["ImportPlan", "Outcome", "import_file"]
 
-ROUTES = {"order": "/v1/orders", "refund": "/v1/refunds", "cancellation": "/v1/cancellations"}
+ROUTES = {
+    "order": "/v1/orders",
+    "refund": "/v1/refunds",
+    "cancellation": "/v1/cancellations",
+    "opening": "/v1/openings",
+}
 # What a state says again was known before, whenever the marketplace touched the order last.
 KNOWN_ALREADY = {"cancellation": "cancellation_conflict", "refund": "refund_conflict"}
 
@@ -46,6 +52,20 @@ class ImportPlan:
     batch_rows: int = BATCH_ROWS
     in_flight: int = IN_FLIGHT
     patience_seconds: float = 120.0
+    # Where customers of opening balances are looked up.
+    members_url: str | None = None
+
+    def sender(self, waiting: Callable[[str], None]) -> Sender:
+        """Who posts what the rows become."""
+        if self.members_url is None:
+            return Sender(self.url, self.key, patience_seconds=self.patience_seconds, waiting=waiting)
+        return OpeningSender(
+            self.url,
+            self.key,
+            members_url=self.members_url,
+            patience_seconds=self.patience_seconds,
+            waiting=waiting,
+        )
 
     @property
     def journal(self) -> Path:
@@ -145,7 +165,7 @@ async def import_file(
         outcome.go_on_from(done.counts)
     total(survey(reader, plan.mapping, plan.limit).rows, outcome.rows)
     run = _Run(plan, reader, start, done, outcome, advance)
-    sender = Sender(plan.url, plan.key, patience_seconds=plan.patience_seconds, waiting=waiting)
+    sender = plan.sender(waiting)
     clock = asyncio.get_running_loop().time
     began = clock()
     try:

@@ -48,7 +48,7 @@ from shared.clock import UnknownZone, zone
 
 __all__ = ["KINDS", "FileLayout", "Mapping", "MappingError", "RowsRule", "load_mapping"]
 
-KINDS = ("order", "refund", "cancellation")
+KINDS = ("order", "refund", "cancellation", "opening")
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _checked(name: str, document: dict[str, Any]) -> Mapping:
     layout = read_layout(document)
     kinds = [kind for kind in KINDS if isinstance(document.get(kind), dict)]
     if len(kinds) != 1:
-        raise MappingError("the mapping has no [order]; or one of [refund] and [cancellation]")
+        raise MappingError("the mapping has no [order]; or one of [refund], [cancellation] and [opening]")
     (kind,) = kinds
     _check_values(document[kind], kind)
     latest = document.get("dates", {}).get("latest")

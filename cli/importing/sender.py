@@ -1,4 +1,4 @@
-"""Posting batches to members: patient with outages, and clear about what no patience will mend."""
+"""Posting batches to a service: patient with outages, and clear about what no patience will mend."""
 
 import asyncio
 import time
@@ -31,9 +31,11 @@ class Sender:
         url: str,
         key: str,
         *,
+        service: str = "members",
         patience_seconds: float,
         waiting: Callable[[str], None] = lambda reason: None,
     ) -> None:
+        self._service = service
         self._patience_seconds = patience_seconds
         self._waiting = waiting
         self._client = httpx.AsyncClient(
@@ -48,39 +50,55 @@ class Sender:
 
     async def post(self, route: str, documents: Sequence[Any], idempotency_key: str) -> list[dict[str, Any]]:
         """The result of each document, in order. Raises ImportAborted."""
-        body = msgspec.json.encode(documents)
+        answer = await self._patiently(
+            "POST",
+            route,
+            content=msgspec.json.encode(documents),
+            headers={"Idempotency-Key": idempotency_key},
+        )
+        results: list[dict[str, Any]] = self._document(answer)["results"]
+        if len(results) != len(documents):
+            raise ImportAborted(
+                f"{self._service} answered {len(results)} results for {len(documents)} documents"
+            )
+        return results
+
+    async def get(self, route: str, parameters: dict[str, str]) -> dict[str, Any]:
+        """What the service answers to a question. Raises ImportAborted."""
+        return self._document(await self._patiently("GET", route, params=parameters))
+
+    async def _patiently(self, method: str, route: str, **request: Any) -> httpx.Response:
         deadline = time.monotonic() + self._patience_seconds
         pause = PAUSE_SECONDS
         while True:
-            answer, reason = await self._try(route, body, idempotency_key)
+            answer, reason = await self._try(method, route, request)
             if answer is not None and answer.status_code not in RETRIED:
-                return _results(answer, len(documents))
+                return answer
             if time.monotonic() > deadline:
                 raise ImportAborted(
-                    f"members did not take the batch for {self._patience_seconds:.0f} s: {reason}"
+                    f"{self._service} did not take the batch for {self._patience_seconds:.0f} s: {reason}"
                 )
             self._waiting(reason)
             asked = answer.headers.get("Retry-After", "") if answer is not None else ""
             await asyncio.sleep(min(float(asked), LONGEST_PAUSE_SECONDS) if asked.isdigit() else pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    async def _try(self, route: str, body: bytes, idempotency_key: str) -> tuple[httpx.Response | None, str]:
+    async def _try(
+        self, method: str, route: str, request: dict[str, Any]
+    ) -> tuple[httpx.Response | None, str]:
         try:
-            answer = await self._client.post(
-                route, content=body, headers={"Idempotency-Key": idempotency_key}
-            )
+            answer = await self._client.request(method, route, **request)
         except httpx.TransportError as error:
             return None, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return answer, f"HTTP {answer.status_code}"
 
-
-def _results(answer: httpx.Response, count: int) -> list[dict[str, Any]]:
-    if answer.status_code != 200:
-        raise ImportAborted(f"members refused a whole batch: HTTP {answer.status_code}, {_problem(answer)}")
-    results: list[dict[str, Any]] = msgspec.json.decode(answer.content)["results"]
-    if len(results) != count:
-        raise ImportAborted(f"members answered {len(results)} results for {count} documents")
-    return results
+    def _document(self, answer: httpx.Response) -> dict[str, Any]:
+        if answer.status_code != 200:
+            raise ImportAborted(
+                f"{self._service} refused a whole batch: HTTP {answer.status_code}, {_problem(answer)}"
+            )
+        document: dict[str, Any] = msgspec.json.decode(answer.content)
+        return document
 
 
 def _problem(answer: httpx.Response) -> str:

@@ -27,8 +27,8 @@ class Cohort:
     outstanding_points: int
 
 
-# Points past their date are owed no longer, except those that a hold was promised before. A sliding lot expires
-# on the date of its account.
+# Points past their date are owed no longer, except those that a hold was promised before. A sliding lot
+# expires on the date of its account.
 OUTSTANDING = text(
     """
     SELECT to_char(lot.expires_at AT TIME ZONE :zone, 'YYYY-MM') AS month,
