@@ -15,6 +15,8 @@ MODULES = {
     "dead-letters": "dead_letters",
     "doctor": "doctor",
     "verify": "verify",
+    "merge": "merges",
+    "unmerge": "merges",
     "migrate": "operations",
     "topics": "operations",
     "replay": "operations",

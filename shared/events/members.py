@@ -224,10 +224,11 @@ LinkRevision = Annotated[
 class MemberMerged(Event, type="member.merged", topic="members", key="surviving_id"):
     """Two members turned out to be one person; the merged id stays an alias of the surviving one.
 
-    Nothing is said anew: orders, refunds, tags and consents go on naming the member that they came under, the
-    merged one too, before, during and after. Whoever needs the person follows the aliases, A to B and B to C.
-    These events travel under another key than those of the merged member and may come before or after any of
-    them; per merged id the highest `revision` holds, whatever came first.
+    Nothing is said anew: orders, refunds and tags go on naming the member that they came under, the merged
+    one too, before, during and after. Tier, consent and profile are those of the person, and name the
+    survivor. Whoever needs the person follows the aliases, A to B and B to C. These events travel under
+    another key than those of the merged member and may come before or after any of them; per merged id the
+    highest `revision` holds, whatever came first.
 
     Stated by: members.
     Heard by: points, campaigns, messaging, analytics.
