@@ -29,6 +29,7 @@ from shared.events import (
     Envelope,
     MemberBirthday,
     MemberCreated,
+    MemberErased,
     MemberMerged,
     MemberTierDowngraded,
     MemberTierPurchaseDeclined,
@@ -176,6 +177,14 @@ async def on_tier_changed(
     ]
     if bought:
         await operations.confirm(session, bought)
+
+
+@handlers.on(MemberErased)
+async def on_member_erased(session: AsyncSession, events: Sequence[Envelope[MemberErased]]) -> None:
+    """Let the points of erased members go, and what is kept of them beside the books."""
+    await operations.erase_members(
+        session, [(event.data.member_id, event.data.erased_at) for event in events]
+    )
 
 
 @handlers.on(MemberBirthday)

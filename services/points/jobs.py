@@ -48,3 +48,9 @@ async def run_back_tests(database: Database) -> int:
     """Go on with the oldest back-test under way, a chunk of accounts at a time."""
     async with database.transaction() as session:
         return await operations.advance_back_test(session, accounts=settings().back_test_accounts)
+
+
+async def forfeit_erased(database: Database) -> int:
+    """Take what came to erased members after they were erased, such as from an order that was late."""
+    async with database.transaction() as session:
+        return await operations.forfeit_erased(session, limit=settings().expiry_chunk_accounts)

@@ -135,6 +135,21 @@ class PointsExpired(Event, type="points.expired", topic="points", key="member_id
     balance_points: Balance
 
 
+class PointsForfeited(Event, type="points.forfeited", topic="points", key="member_id"):
+    """Points of a member are gone for good without having been spent or passed their date.
+
+    Stated by: points.
+    Heard by: analytics.
+    """
+
+    member_id: MemberId
+    entry_id: EntryId
+    points: Annotated[Natural, says("Points that are gone.")]
+    reason: Annotated[Code, says("Why, such as `member_erased`.")]
+    forfeited_at: Annotated[Instant, says("When they went.")]
+    balance_points: Balance
+
+
 class PointsMatured(Event, type="points.matured", topic="points", key="member_id"):
     """Pending points of a member can be spent from now on.
 

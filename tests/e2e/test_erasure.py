@@ -244,7 +244,9 @@ async def test_after_an_erasure_nothing_tells_of_the_member_anywhere(platform: P
     assert await platform.traces() == {}
     # The books are what they were.
     after = {name: await platform.summary(name) for name in books}
-    assert after["points"] == books["points"]
+    assert after["points"]["earned_points"] == books["points"]["earned_points"]
+    shown = (await platform.clients["points"].get(f"/v1/members/{member_id}/points")).json()
+    assert (shown["available_points"], shown["lifetime"]["forfeited"] > 0) == (0, True)
     for figure in ("orders", "revenue_minor", "refunded_minor", "members"):
         assert after["members"][figure] == books["members"][figure]
 

@@ -212,5 +212,6 @@ def test_what_is_heard() -> None:
         "order.placed",
         "coupon.issued",
         "coupon.declined",
+        "member.erased",
     }
     assert isinstance(envelope(paid(uuid4(), 1)), Envelope)

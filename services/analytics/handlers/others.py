@@ -156,6 +156,19 @@ def _expired(envelope: Envelope[Event], data: said.PointsExpired, days: ShopDays
     return _fact(envelope, data.entry_id, data.expired_at, days, member_id=data.member_id, amount=data.points)
 
 
+@_of(said.PointsForfeited)
+def _forfeited(envelope: Envelope[Event], data: said.PointsForfeited, days: ShopDays) -> EventFact:
+    return _fact(
+        envelope,
+        data.entry_id,
+        data.forfeited_at,
+        days,
+        member_id=data.member_id,
+        amount=data.points,
+        label=data.reason,
+    )
+
+
 @_of(said.RewardGranted)
 def _granted(envelope: Envelope[Event], data: said.RewardGranted, days: ShopDays) -> EventFact:
     known = data.cost_minor is not None and data.currency is not None

@@ -9,6 +9,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 from services.points.models.base import Base
 
 
+class ErasedMember(Base):
+    """A member who was erased: what comes to them later goes as well, and nothing about them is kept."""
+
+    __tablename__ = "erased_members"
+
+    member_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    erased_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
 class MemberTier(Base):
     """The tier that a member holds, as members last said; no row and no tier are the same."""
 

@@ -40,6 +40,7 @@ from services.points.operations.explain import (
     explain_order,
     explain_points,
 )
+from services.points.operations.forfeit import erase_members, forfeit_erased
 from services.points.operations.free_shipping import (
     CalledOff,
     Choose,
@@ -183,9 +184,11 @@ __all__ = [
     "draft_rule_set",
     "draw",
     "earn",
+    "erase_members",
     "expire",
     "explain_order",
     "explain_points",
+    "forfeit_erased",
     "fulfil",
     "hold",
     "lapse_adjustments",

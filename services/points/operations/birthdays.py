@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.repository import caps as repository
+from services.points.repository import erased
 from services.points.repository.caps import BirthdayRow
 
 
@@ -16,4 +17,7 @@ async def record_birthdays(session: AsyncSession, birthdays: Sequence[BirthdayRo
         known = latest.get(row.member_id)
         if known is None or known.starts_at <= row.starts_at:
             latest[row.member_id] = row
+    # Of whoever is erased nothing is kept, however late it is told.
+    for member_id in await erased.erased(session, latest):
+        del latest[member_id]
     await repository.save_birthdays(session, latest.values())
