@@ -50,6 +50,7 @@ async def run_back_tests(database: Database) -> int:
         return await operations.advance_back_test(session, accounts=settings().back_test_accounts)
 
 
+@jobs.every(30.0)
 async def forfeit_erased(database: Database) -> int:
     """Take what came to erased members after they were erased, such as from an order that was late."""
     async with database.transaction() as session:
