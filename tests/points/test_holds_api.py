@@ -114,6 +114,20 @@ async def test_a_batch_answers_each_item(client: httpx.AsyncClient, books: Books
     await books.assert_balanced()
 
 
+async def test_pending_points_mature_when_an_order_is_delivered(
+    client: httpx.AsyncClient, books: Books
+) -> None:
+    await books.give(member := uuid4(), 50, pending=True, order_id=(order := uuid4()))
+    shown = (await client.get(f"/v1/members/{member}/points")).json()
+    assert (shown["pending_points"], shown["maturities"]) == (50, [{"matures_at": None, "points": 50}])
+    body = {"order_ids": [str(order), str(uuid4())]}
+    for points in (50, 0):
+        answer = await client.post("/v1/orders/mature", json=body)
+        assert (answer.status_code, answer.json()) == (200, {"matured_points": points})
+    shown = (await client.get(f"/v1/members/{member}/points")).json()
+    assert (shown["available_points"], shown["pending_points"]) == (50, 0)
+
+
 async def test_transfers(client: httpx.AsyncClient, books: Books) -> None:
     await books.earn(earn_of(giver := uuid4()))
     taker = uuid4()

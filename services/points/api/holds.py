@@ -29,6 +29,8 @@ from services.points.schemas import (
     HoldAnswer,
     HoldIn,
     HoldOut,
+    MaturityIn,
+    MaturityOut,
     TransferIn,
     TransferOut,
     VoidOfIn,
@@ -145,6 +147,14 @@ async def show_hold(session: Transaction, caller: Reader, hold_id: UUID) -> Hold
         held_at=row.held_at,
         expires_at=row.expires_at,
     )
+
+
+@router.post("/orders/mature")
+async def mature(
+    session: Transaction, caller: Writer, body: MaturityIn, dry_run: DryRun = False
+) -> MaturityOut:
+    """Let what orders earned be spent from now on: they were delivered, or cannot be returned any more."""
+    return MaturityOut(matured_points=await operations.mature(session, body.order_ids))
 
 
 @router.post(

@@ -62,6 +62,18 @@ class HoldAnswer(HoldOut):
     available_points: int = Field(description="What the member can spend after it.")
 
 
+class MaturityIn(StrictModel):
+    """Orders whose pending points can be spent from now on."""
+
+    order_ids: list[UUID] = Field(min_length=1, max_length=1000)
+
+
+class MaturityOut(BaseModel):
+    """What matured."""
+
+    matured_points: int = Field(description="0 if the orders earned nothing that was still pending.")
+
+
 class TransferIn(StrictModel):
     """Points that one member gives another."""
 
