@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.members.domain import merge_patch, progress
+from services.members.domain import Member, Missing, merge_patch, progress_of
 from services.members.domain.tiers import Facts, Figures, Ladder, Level, Policy, Window
 from services.members.operations import attributes, groups
 from services.members.settings import settings
@@ -390,10 +390,12 @@ def test_what_is_missing_is_counted_in_the_window_and_says_until_when() -> None:
         },
     )
     rolling = Ladder(1, levels, Policy(window=Window("rolling_days", 10)))
-    way = progress(rolling, 0, facts, now)
-    assert (way.missing_spend_minor, way.missing_orders, way.missing_points) == (500, 1, None)
-    assert way.counts_until == datetime(2026, 3, 11, tzinfo=UTC)
-    year = progress(Ladder(1, levels, Policy(window=Window("calendar_year"))), 0, facts, now)
-    assert (year.missing_spend_minor, year.missing_orders) == (0, 0)
-    assert year.counts_until == datetime(2027, 1, 1, tzinfo=UTC)
-    assert progress(rolling, 1, facts, now).level is None
+    member = Member(new_id(), tier="base", tier_rank=0, tier_version=1)
+    way = progress_of(member, rolling, facts, now)
+    assert way.missing == Missing(500, 1, None)
+    assert way.missing_by == datetime(2026, 3, 11, tzinfo=UTC)
+    year = progress_of(member, Ladder(1, levels, Policy(window=Window("calendar_year"))), facts, now)
+    assert year.missing == Missing(0, 0, None)
+    assert year.missing_by == datetime(2027, 1, 1, tzinfo=UTC)
+    member.tier, member.tier_rank = "top", 1
+    assert progress_of(member, rolling, facts, now).next_tier is None

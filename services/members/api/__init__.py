@@ -9,6 +9,7 @@ from services.members.api.orders import router as orders_router
 from services.members.api.people import router as people_router
 from services.members.api.profile import router as profile_router
 from services.members.api.program import router as program_router
+from services.members.api.standing import router as standing_router
 from services.members.api.tags import router as tags_router
 
 __all__ = ["desks", "routers"]
@@ -24,6 +25,7 @@ routers = [
     profile_router,
     groups_router,
     people_router,
+    standing_router,
     program_router,
 ]
 desks = [orders_desk]

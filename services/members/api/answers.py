@@ -3,16 +3,21 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
 from fastapi import Response
 
-from services.members.schemas import MemberOut, MemberPage
+from services.members.operations import Stage
+from services.members.schemas import MemberOut, MemberPage, StageOut
 from services.members.settings import settings
 from shared.problems import InvalidItem, Refusal
 
 __all__ = ["answer", "encode", "etag", "member_out", "member_page", "merged", "revisions_of", "status_of"]
+
+DAY = timedelta(days=1)
 
 R = TypeVar("R")
 
@@ -67,8 +72,21 @@ def member_out(row: Mapping[str, Any]) -> MemberOut:
 
 
 def member_page(row: Mapping[str, Any]) -> MemberPage:
-    """A member with the latest orders, as the API shows it."""
-    return MemberPage.model_validate({**row, "spend_currency": settings().program_currency})
+    """A member with the latest orders and where it stands, as the API shows it."""
+    now = {"lifecycle": stage_out(row["lifecycle"]), "spend_currency": settings().program_currency}
+    return MemberPage.model_validate({**row, **now})
+
+
+def stage_out(stage: Stage) -> StageOut:
+    """A lifecycle stage, as the API shows it."""
+    expected = stage.expected_interval
+    return StageOut.model_validate(
+        asdict(stage)
+        | {
+            "expected_interval_days": None if expected is None else round(expected / DAY, 2),
+            "recency_ratio": None if stage.ratio is None else round(stage.ratio, 3),
+        }
+    )
 
 
 def etag(revision: int) -> str:

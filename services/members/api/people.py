@@ -95,7 +95,7 @@ async def read_members(
 async def read_member(
     member_id: UUID, session: Transaction, caller: Reader, response: Response
 ) -> MemberPage:
-    """Read one member with everything that is known, and the latest orders, in one answer.
+    """Read one member with everything that is known, the latest orders, and tier and stage as of now.
 
     `ETag` is the revision, for `If-Match` of a change. Points are answered by the points service.
     """

@@ -23,7 +23,7 @@ from services.members.domain.orders import (
 from services.members.domain.patches import merge_patch
 from services.members.domain.people import ATTRIBUTES, Member, state_attributes
 from services.members.domain.persons import Link, person_of, persons
-from services.members.domain.progress import Progress, progress
+from services.members.domain.progress import Missing, Progress, progress_of
 from services.members.domain.standing import (
     Move,
     buy,
@@ -60,6 +60,7 @@ __all__ = [
     "Link",
     "Lock",
     "Member",
+    "Missing",
     "Move",
     "OldName",
     "OrderKey",
@@ -89,7 +90,7 @@ __all__ = [
     "owner_of_late_order",
     "person_of",
     "persons",
-    "progress",
+    "progress_of",
     "proof_of",
     "resolve_customers",
     "restore_tier",

@@ -1,45 +1,85 @@
-"""What a member still has to do for the next tier, and until when what was done counts."""
+"""Where a member stands in the tiers: what is missing to the next one, by when, and what keeps this one."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from services.members.domain.people import Member
+from services.members.domain.terms import Lock
 from services.members.domain.tiers import Facts, Figures, Ladder, Level
 
-__all__ = ["Progress", "progress"]
+__all__ = ["Missing", "Progress", "missing_to", "progress_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """How much more reaches a level; any one of the amounts is enough, None is not asked for."""
+
+    spend_minor: int | None
+    orders: int | None
+    points: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The way to the next tier that can be earned; without one, `level` is None and nothing is missing.
+    """A member's place in the tiers as of an instant."""
 
-    Any one of what is missing would do; None is not asked for. `counts_until` is when the first of what now
-    counts stops counting, so that more would be missing; None is never.
-    """
-
+    as_of: datetime
+    tier: Level | None
+    since: datetime | None
+    # What counts today.
     figures: Figures
-    counts_until: datetime | None
-    level: Level | None = None
-    missing_spend_minor: int | None = None
-    missing_orders: int | None = None
-    missing_points: int | None = None
+    next_tier: Level | None
+    missing: Missing | None
+    # Until when what counts today still does: from then on more is missing. None is for ever.
+    missing_by: datetime | None
+    ends_at: datetime | None
+    # What prolongs the tier at its end; nothing is missing if it has been earned already.
+    prolonged_if: Missing | None
+    falls_at: datetime | None
+    falls_reason: str | None
+    is_given: bool
+    lock: Lock | None
 
 
-def progress(ladder: Ladder, rank: int, facts: Facts, now: datetime) -> Progress:
-    """Compare what counts as of an instant with the next tier above a rank."""
-    window, today = ladder.policy.window, ladder.day_of(now)
+def missing_to(level: Level, figures: Figures) -> Missing:
+    """How much more reaches a level; each amount is at least 0."""
+    asked = [
+        None if threshold is None else max(0, threshold - done)
+        for threshold, done in zip(level.thresholds, figures, strict=True)
+    ]
+    return Missing(*asked)
+
+
+def progress_of(member: Member, ladder: Ladder, facts: Facts, now: datetime) -> Progress:
+    """Tell a member's place as of `now`; the member must have been judged as of the same instant."""
+    terms, window = member.terms, ladder.policy.window
+    today = ladder.day_of(now)
     first = window.first_day(today)
     figures = facts.between(first)
-    until = None if first is None else window.leaves_on(_first_that_counts(facts, first, today))
-    counts_until = None if until is None else ladder.start_of(until)
-    level = ladder.above(rank)
-    if level is None:
-        return Progress(figures, counts_until)
-    spend, orders, points = (
-        None if threshold is None else max(0, threshold - figure)
-        for threshold, figure in zip(level.thresholds, figures, strict=True)
+    tier, following = ladder.named(member.tier), ladder.above(member.tier_rank)
+    prolonged_if = None
+    if terms.ends_at is not None and tier is not None:
+        period = facts.between(window.first_day_of_period(ladder.day_of(terms.ends_at)))
+        prolonged_if = missing_to(tier, period)
+    return Progress(
+        as_of=now,
+        tier=tier,
+        since=member.tier_changed_at,
+        figures=figures,
+        next_tier=following,
+        missing=None if following is None else missing_to(following, figures),
+        missing_by=_counts_until(ladder, facts, first),
+        ends_at=terms.ends_at,
+        prolonged_if=prolonged_if,
+        falls_at=terms.falls_at,
+        falls_reason=terms.falls_reason,
+        is_given=terms.is_given,
+        lock=terms.lock,
     )
-    return Progress(figures, counts_until, level, spend, orders, points)
 
 
-def _first_that_counts(facts: Facts, first: date, today: date) -> date:
-    return min((day for day, figures in facts.days.items() if day >= first and any(figures)), default=today)
+def _counts_until(ladder: Ladder, facts: Facts, first: date | None) -> datetime | None:
+    """When the first of the days that count today counts no more."""
+    counted = [] if first is None else [day for day in facts.days if day >= first]
+    leaves_on = ladder.policy.window.leaves_on(min(counted)) if counted else None
+    return None if leaves_on is None else ladder.start_of(leaves_on)

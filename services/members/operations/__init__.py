@@ -41,6 +41,13 @@ from services.members.operations.intake import OrderTaken, take_orders
 from services.members.operations.merges import Merge, Merged, merge_members, unmerge_members
 from services.members.operations.page import read_member_page
 from services.members.operations.profile import ProfileChange, ProfileChanged, change_profiles
+from services.members.operations.progress import (
+    Stage,
+    Standing,
+    read_stage_history,
+    read_standing,
+    read_tier_history,
+)
 from services.members.operations.reading import (
     find_member,
     read_member,
@@ -94,6 +101,8 @@ __all__ = [
     "ProfileChanged",
     "RefundTaken",
     "SchemaReplaced",
+    "Stage",
+    "Standing",
     "Summary",
     "TableChange",
     "TierLock",
@@ -128,7 +137,10 @@ __all__ = [
     "read_order",
     "read_orders_of_member",
     "read_refunds",
+    "read_stage_history",
+    "read_standing",
     "read_suggestions",
+    "read_tier_history",
     "read_tiers",
     "record_consents",
     "rejudge_members",

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import Facts, Lock, Member, Move, buy, judge, lock, unlock
-from services.members.errors import LockEnded, MemberNotFound, UnknownTier
+from services.members.errors import LockEnded, UnknownTier
 from services.members.operations.changes import Changes
 from services.members.operations.standings import facts_of
 from services.members.repository import orders, standing
@@ -65,8 +65,8 @@ async def lock_tiers(session: AsyncSession, commands: Sequence[TierLock]) -> lis
     facts = await facts_of(session, _persons(changes), changes.ladder, changes.now)
     results: list[Refusal | None] = []
     for command in commands:
-        if command.member_id not in changes.members:
-            results.append(MemberNotFound())
+        if (refusal := changes.refusal_of(command.member_id)) is not None:
+            results.append(refusal)
             continue
         if command.tier is None or changes.ladder.named(command.tier) is None:
             results.append(UnknownTier())
@@ -95,8 +95,8 @@ async def unlock_tiers(session: AsyncSession, commands: Sequence[TierLock]) -> l
     facts = await facts_of(session, _persons(changes), changes.ladder, changes.now)
     results: list[Refusal | None] = []
     for command in commands:
-        if command.member_id not in changes.members:
-            results.append(MemberNotFound())
+        if (refusal := changes.refusal_of(command.member_id)) is not None:
+            results.append(refusal)
             continue
         member = changes.person(command.member_id)
         before, known = member.tier, facts[member.id]
@@ -127,7 +127,7 @@ async def take_tier_purchases(session: AsyncSession, commands: Sequence[TierPurc
     record: list[standing.Purchase] = []
     for command in commands:
         until = reason = None
-        if command.member_id not in changes.members:
+        if changes.refusal_of(command.member_id) is not None:
             reason = "unknown_member"
         else:
             member = changes.person(command.member_id)

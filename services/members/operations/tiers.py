@@ -105,10 +105,11 @@ async def _preview(
         facts = await facts_of(session, members, ladder, now)
         moved = []
         for member in members:
-            tier, rank = member.tier, member.tier_rank
-            judge(member, ladder, facts[member.id], now=now, at=now, reason="tier_table")
-            if member.tier_rank != rank:
-                moved.append(WouldMove(member.id, tier, member.tier, member.tier_rank > rank))
+            moves = judge(member, ladder, facts[member.id], now=now, at=now, reason="tier_table")
+            ranked = [move for move in moves if move.kind in ("upgraded", "downgraded")]
+            if ranked:
+                is_up = ranked[-1].kind == "upgraded"
+                moved.append(WouldMove(member.id, ranked[0].from_tier, member.tier, is_up))
         yield moved, after
         if len(members) < PREVIEW_CHUNK:
             return

@@ -26,7 +26,7 @@ from services.members.schemas.profile import (
     ProfilePatch,
     ProfileResult,
 )
-from services.members.schemas.program import SummaryOut, TierIn, TiersIn, TiersOut, TiersReplaced
+from services.members.schemas.program import SummaryOut
 from services.members.schemas.results import (
     BatchAnswer,
     CancellationResult,
@@ -37,7 +37,24 @@ from services.members.schemas.results import (
     RefundResult,
     TagsResult,
 )
+from services.members.schemas.standing import (
+    LockIn,
+    MemberStandingOut,
+    StageChangeOut,
+    StageOut,
+    TierChangeOut,
+    TierStandingOut,
+)
 from services.members.schemas.tags import TagsChangeIn, TagsIn, TagsOut
+from services.members.schemas.tiers import (
+    LifecycleIn,
+    LifecycleOut,
+    TierIn,
+    TiersIn,
+    TiersOut,
+    TiersReplaced,
+    WouldMoveOut,
+)
 
 __all__ = [
     "ATTRIBUTE_SCHEMA_EXAMPLE",
@@ -58,8 +75,12 @@ __all__ = [
     "GroupOut",
     "IdentityIn",
     "IdentityResult",
+    "LifecycleIn",
+    "LifecycleOut",
+    "LockIn",
     "MemberOut",
     "MemberPage",
+    "MemberStandingOut",
     "MembershipIn",
     "MembershipResult",
     "MergeIn",
@@ -73,16 +94,21 @@ __all__ = [
     "RefundIn",
     "RefundOut",
     "RefundResult",
+    "StageChangeOut",
+    "StageOut",
     "SuggestionOut",
     "SummaryOut",
     "TagsChangeIn",
     "TagsIn",
     "TagsOut",
     "TagsResult",
+    "TierChangeOut",
     "TierIn",
+    "TierStandingOut",
     "TiersIn",
     "TiersOut",
     "TiersReplaced",
+    "WouldMoveOut",
     "batch_body",
     "read_batch",
 ]

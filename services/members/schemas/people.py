@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.members.schemas.results import OrderOut
+from services.members.schemas.standing import MissingOut, StageOut
 from services.members.schemas.vocabulary import Code
 from shared.schemas import Instant, ShortText, StrictModel
 
@@ -107,6 +108,9 @@ class StandingOut(BaseModel):
     missing_spend_minor: int | None = Field(description="Null if the next tier does not ask for spend.")
     missing_orders: int | None
     missing_points: int | None
+    prolonged_if: MissingOut | None = Field(
+        description="What is still missing to keep the tier beyond its end: any one at 0 is enough."
+    )
 
 
 class MemberPage(MemberOut):
@@ -115,6 +119,7 @@ class MemberPage(MemberOut):
     stage: str = Field(description="Of the lifecycle, such as `development` or `decline`.")
     stage_since: datetime | None
     standing: StandingOut
+    lifecycle: StageOut
     recent_orders: list[OrderOut] = Field(description="The latest orders with their lines, at most five.")
 
 
