@@ -17,6 +17,7 @@ MODULES = {
     "verify": "verify",
     "merge": "merges",
     "unmerge": "merges",
+    "erase": "erase",
     "migrate": "operations",
     "topics": "operations",
     "replay": "operations",

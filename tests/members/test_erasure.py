@@ -310,6 +310,26 @@ def test_only_codes_are_said_aloud(reason: str | None, said: str | None) -> None
     assert said_aloud(reason) == said
 
 
+@pytest.mark.parametrize("named", [BUYER, "zenobia-again"])
+async def test_whoever_was_merged_is_erased_with_all_ids_and_names(shop: Shop, named: str) -> None:
+    await shop.take(her_order(1), order(2, "zenobia-again", 5_000), order(3, "kim"))
+    await shop.merge(BUYER, "zenobia-again")
+    ids = {await shop.member_id(BUYER), await shop.member_id("zenobia-again")}
+    (erased,) = await erase(shop, Erasure(customer=("amazon", named)))
+    assert isinstance(erased, Erased)
+    assert erased.kept == {"orders": 2, "ids": 2}
+    assert {UUID(key) for _, key, _ in await shop.said("member.erased")} == ids
+    assert {UUID(key) for _, key, _ in await shop.said("member.profile_erased")} == ids
+    # Late orders under either name come to the id that they always had, and nobody is made anew.
+    assert taken(await shop.take(her_order("late"), order("late-too", "zenobia-again"))) == ["accepted"] * 2
+    owners = dict(await shop.rows("SELECT external_order_id, member_id FROM orders"))
+    assert (owners["olate"], owners["olate-too"]) == (owners["o1"], owners["o2"])
+    assert await traces(shop, *MARKERS, "zenobia-again") == []
+    for one, other in ((BUYER, "kim"), ("kim", BUYER)):
+        with pytest.raises(KeyError):
+            await shop.merge(one, other)
+
+
 async def test_who_is_not_erased_keeps_every_check(shop: Shop) -> None:
     await shop.take(her_order(1), order(2, "kim"))
     await erase(shop, Erasure(await shop.member_id(BUYER)))

@@ -1,0 +1,97 @@
+"""`regulars erase`: forget a member in all services, for good."""
+
+import json
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+
+from cli.commands.options import HomeOption, JsonOption
+from cli.platform import SERVICES, Home
+from shared.settings import DEVELOPMENT_KEY
+
+__all__ = ["register"]
+
+EXIT_REFUSED, EXIT_UNREACHABLE = 1, 2
+REQUEST_TIMEOUT_SECONDS = 60.0
+
+
+def erase(
+    member: Annotated[
+        str, typer.Argument(help="A member's id, or with --source the name that it knows them by.")
+    ],
+    source: Annotated[
+        str | None, typer.Option(help="The source that MEMBER is a name of.", show_default=False)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it cannot be undone.")] = False,
+    home: HomeOption = None,
+    url: Annotated[
+        str | None, typer.Option(help="Address of members; of the platform under the home if left out.")
+    ] = None,
+    key: Annotated[
+        str, typer.Option(help="API key with members:admin.", envvar="REGULARS_KEY", show_default=False)
+    ] = DEVELOPMENT_KEY,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase what is personal of a member, and of all who were merged into the same person; the books stay.
+
+    Exit code 0: erased, now or before. 1: refused, or not wanted after all. 2: members could not be asked.
+    """
+    body = {"member_id": member} if source is None else {"source": source, "external_id": member}
+    address = url or _url(Home(home))
+    if not dry_run and not yes:
+        _show(_asked(body, True, address, key), as_json=False, would=True)
+        typer.confirm("Erase for good?", abort=True)
+    _show(_asked(body, dry_run, address, key), as_json, would=dry_run)
+
+
+def _url(home: Home) -> str:
+    state = home.state()
+    port = state.ports["members"] if state is not None else SERVICES["members"]
+    return f"http://127.0.0.1:{port}"
+
+
+def _asked(body: dict[str, Any], dry_run: bool, url: str, key: str) -> dict[str, Any]:
+    console = Console(stderr=True)
+    try:
+        answer = httpx.post(
+            f"{url}/v1/members/erasures",
+            json=body,
+            params={"dry_run": dry_run},
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=REQUEST_TIMEOUT_SECONDS,
+        )
+        told: dict[str, Any] = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        console.print(f"[bold red]members could not be asked: {error}[/]", highlight=False, soft_wrap=True)
+        raise typer.Exit(EXIT_UNREACHABLE) from error
+    if not answer.is_success:
+        words = told.get("detail") or told.get("title")
+        console.print(f"[bold red]{told.get('code')}[/]: {words}", highlight=False, soft_wrap=True)
+        raise typer.Exit(EXIT_REFUSED)
+    return told
+
+
+def _show(told: dict[str, Any], as_json: bool, *, would: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(told))
+        return
+    if told["status"] == "unchanged":
+        typer.echo(f"{told['member_id']} was erased before, at {told['erased_at']}")
+        return
+    gone = (
+        ", ".join(f"{count} {kind}" for kind, count in told["gone"].items()) or "nothing beside the profile"
+    )
+    kept = ", ".join(f"{count} {kind}" for kind, count in told["kept"].items())
+    typer.echo(f"{told['member_id']} {'would be' if would else 'is'} erased")
+    typer.echo(f"  gone: {gone}")
+    typer.echo(f"  kept without anything personal: {kept}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("erase")(erase)
