@@ -24,6 +24,12 @@ async def parse(path: str, body: list[dict[str, Any]] | dict[str, Any]) -> dict[
     return {"items": len(body)}
 
 
+@app.get("/{path:path}")
+async def answer(path: str) -> dict[str, str]:
+    """Answer the path."""
+    return {"path": path}
+
+
 @contextmanager
 def empty_server() -> Iterator[int]:
     """Run the empty application as a process of its own, as a service is, and yield its port."""

@@ -31,10 +31,12 @@ DRAIN_POLL_SECONDS = 0.2
 
 
 @contextmanager
-def postgres_server() -> Iterator[EmbeddedPostgres]:
-    """Yield a durable PostgreSQL: a figure without fsync would be a figure of something else."""
+def postgres_server(*, durable: bool = True) -> Iterator[EmbeddedPostgres]:
+    """Yield a PostgreSQL. It is durable unless a figure only reads: one of writing without fsync would be a
+    figure of something else.
+    """
     with tempfile.TemporaryDirectory(prefix="regulars-bench-") as folder:
-        server = EmbeddedPostgres(Path(folder) / "postgres").start()
+        server = EmbeddedPostgres(Path(folder) / "postgres", durable=durable).start()
         try:
             yield server
         finally:

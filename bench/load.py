@@ -6,10 +6,10 @@ A general client would use more of the two cores than the server it measures.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
-__all__ = ["Line", "Load", "drive", "request_bytes"]
+__all__ = ["Line", "Load", "drive", "pace", "request_bytes"]
 
 
 @dataclass(slots=True)
@@ -50,6 +50,35 @@ async def _connection(port: int, pending: Iterator[bytes], load: Load) -> None:
             status, _ = await line.ask(request)
             load.latencies_seconds.append(time.perf_counter() - sent)
             load.statuses[status] = load.statuses.get(status, 0) + 1
+
+
+async def pace(port: int, requests: Sequence[bytes], *, per_second: float, connections: int) -> Load:
+    """Send every request at its time, whatever became of those before it.
+
+    A latency counts from when the request was due, so that one that had to wait for a connection is not
+    flattered. Source: Gil Tene, "How NOT to measure latency", on coordinated omission.
+    """
+    load = Load()
+    idle: asyncio.Queue[Line] = asyncio.Queue()
+    async with AsyncExitStack() as lines:
+        for _ in range(connections):
+            idle.put_nowait(await lines.enter_async_context(Line.open(port)))
+        started = time.perf_counter()
+        async with asyncio.TaskGroup() as sending:
+            for number, request in enumerate(requests):
+                due = started + number / per_second
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                sending.create_task(_send(request, due, idle, load))
+        load.seconds = time.perf_counter() - started
+    return load
+
+
+async def _send(request: bytes, due: float, idle: "asyncio.Queue[Line]", load: Load) -> None:
+    line = await idle.get()
+    status, _ = await line.ask(request)
+    load.latencies_seconds.append(time.perf_counter() - due)
+    load.statuses[status] = load.statuses.get(status, 0) + 1
+    idle.put_nowait(line)
 
 
 class Line:

@@ -147,11 +147,10 @@ SNAPSHOTS = text(
 # What came under any id of a person; attributes and consents of several ids are judged by the domain.
 WHOLE = """
     SELECT m.id AS member_id, m.created_at, m.display_name, m.locale, m.time_zone, m.country, m.birthday,
-        m.attributes_stated_at, m.tier, m.tier_changed_at, m.revision, m.updated_at, m.erased_at,
+        m.attributes_stated_at, m.tier, m.tier_rank, m.tier_changed_at, m.has_tier_terms, m.stage,
+        m.stage_since, m.revision, m.updated_at, m.erased_at,
         p.merged_ids,
-        (SELECT sum(s.spend_minor)::bigint FROM members AS s WHERE s.id = ANY(p.ids)) AS spend_minor,
-        (SELECT sum(s.orders_count)::bigint FROM members AS s WHERE s.id = ANY(p.ids)) AS orders_count,
-        (SELECT max(s.last_order_at) FROM members AS s WHERE s.id = ANY(p.ids)) AS last_order_at,
+        sums.spend_minor, sums.orders_count, sums.purchases_count, sums.last_order_at,
         coalesce((SELECT jsonb_agg(jsonb_build_object('source', i.source, 'external_id', i.external_id)
                                    ORDER BY i.source, i.external_id)
                   FROM identities AS i WHERE i.member_id = ANY(p.ids)), '[]') AS identities,
@@ -175,6 +174,10 @@ WHOLE = """
             coalesce(array_agg(a.merged_id ORDER BY a.merged_id)
                      FILTER (WHERE a.merged_id IS NOT NULL), '{}') AS merged_ids
         FROM aliases AS a WHERE a.person_id = m.id) AS p
+    CROSS JOIN LATERAL (
+        SELECT sum(s.spend_minor)::bigint AS spend_minor, sum(s.orders_count)::bigint AS orders_count,
+            sum(s.purchases_count)::bigint AS purchases_count, max(s.last_order_at) AS last_order_at
+        FROM members AS s WHERE s.id = ANY(p.ids)) AS sums
 """
 
 WHOLE_COLUMNS = dict.fromkeys(
