@@ -14,6 +14,7 @@ MODULES = {
     "keys": "keys",
     "dead-letters": "dead_letters",
     "doctor": "doctor",
+    "member": "member",
     "verify": "verify",
     "merge": "merges",
     "unmerge": "merges",

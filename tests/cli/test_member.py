@@ -1,0 +1,181 @@
+"""`regulars member` against the real services: whole, without points, unknown, and strange words."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from cli.commands import application
+from cli.embedded.ports import LOOPBACK, free_port
+from cli.member import Found, read, show_member
+from cli.platform import SERVICES, Home
+from cli.platform.home import PlatformState
+from services.members.app import service as members_service
+from services.members.settings import MembersSettings
+from services.points.app import service as points_service
+from services.points.settings import PointsSettings
+from shared.database import Database
+from shared.ids import new_id
+from shared.settings import DEVELOPMENT_KEY
+from shared.testing import eventually
+from tests.members.shop import order
+
+HEADERS = {"Authorization": f"Bearer {DEVELOPMENT_KEY}"}
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Any, port: int) -> AsyncIterator[None]:
+    """Run an application on a port."""
+    server = uvicorn.Server(uvicorn.Config(app, host=LOOPBACK, port=port, log_config=None))
+    # Signals belong to the test runner.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]  # no other way to say so
+    task = asyncio.create_task(server.serve())
+    try:
+        await eventually(lambda: server.started or task.done())
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+async def home(tmp_path: Path, members_database: Database) -> AsyncIterator[Path]:
+    """The home of a platform of which only members runs."""
+    where = Home(tmp_path / "home")
+    where.prepare()
+    ports = {service: free_port() for service in SERVICES}
+    keep_state(where, ports)
+    settings = MembersSettings(database_url=members_database.url, role="api", port=ports["members"])
+    async with serving(members_service.application(settings), ports["members"]):
+        yield where.path
+
+
+def keep_state(home: Home, ports: dict[str, int]) -> None:
+    """Leave behind what a platform does that runs on these ports."""
+    state = PlatformState(
+        bus="postgres", ports=ports, embedded_postgres=False, kafka_bootstrap=None, mail_port=None, pid=1
+    )
+    home.keep_state(state)
+
+
+def url_of(home: Path, service: str) -> str:
+    state = Home(home).state()
+    assert state is not None
+    return f"http://{LOOPBACK}:{state.ports[service]}"
+
+
+async def buys(home: Path, **fields: Any) -> str:
+    async with httpx.AsyncClient(headers=HEADERS) as client:
+        answer = await client.post(f"{url_of(home, 'members')}/v1/orders", json=order(1, **fields))
+    member_id: str = answer.json()["member_id"]
+    return member_id
+
+
+async def run(home: Path, *arguments: str) -> Result:
+    words = ["member", *arguments, "--home", str(home)]
+    return await asyncio.to_thread(CliRunner().invoke, application(words), words)
+
+
+async def test_a_member_by_id_and_by_the_name_of_a_source_without_points(home: Path) -> None:
+    member_id = await buys(home, customer={"display_name": "Kim [bold]Example[/]\u202e"})
+    for name in (member_id, "amazon:kim"):
+        shown = await run(home, name)
+        assert shown.exit_code == 0, shown.output
+        for words in (
+            "Kim [bold]Example[/]",
+            "bronze",
+            "silver",
+            "amazon:kim",
+            "points does not answer",
+            "1 × CD",
+        ):
+            assert words in shown.stdout, words
+        assert "\u202e" not in shown.stdout
+    facts = json.loads((await run(home, member_id, "--json")).stdout)
+    assert (facts["member"]["member_id"], facts["points"], facts["entries"]) == (member_id, None, None)
+
+
+async def test_a_member_with_points(home: Path, points_database: Database) -> None:
+    member_id = await buys(home)
+    port = int(url_of(home, "points").rpartition(":")[2])
+    settings = PointsSettings(database_url=points_database.url, role="api", port=port)
+    async with serving(points_service.application(settings), port):
+        shown = await run(home, member_id)
+        assert shown.exit_code == 0, shown.output
+        assert "to spend" in shown.stdout
+        facts = json.loads((await run(home, member_id, "--json")).stdout)
+        assert (facts["points"]["available_points"], facts["entries"]) == (0, [])
+
+
+async def test_nobody_is_known_by_that_name(home: Path) -> None:
+    for name in (str(new_id()), "amazon:nobody", "kim"):
+        shown = await run(home, name)
+        assert (shown.exit_code, shown.stdout) == (4, "")
+        assert name in shown.stderr
+    assert (await run(home, "find", "nobody")).exit_code == 4
+    assert (await run(home, "find")).exit_code == 2
+    assert (await run(home, "kim", "lee")).exit_code == 2
+
+
+async def test_a_member_is_found_by_any_name(home: Path) -> None:
+    points = [{"channel": "email", "address": "kim@example.test", "verified": True}]
+    member_id = await buys(home, contact_points=points)
+    for words in ("kim", "kim@example.test"):
+        found = json.loads((await run(home, "find", words, "--json")).stdout)
+        assert [member["member_id"] for member in found] == [member_id]
+    assert "amazon:kim" in (await run(home, "find", "kim")).stdout
+
+
+async def test_members_down_is_said_and_exits_with_1(tmp_path: Path) -> None:
+    where = Home(tmp_path / "home")
+    where.prepare()
+    ports = {service: free_port() for service in SERVICES}
+    keep_state(where, ports)
+    shown = await run(where.path, "amazon:kim")
+    assert (shown.exit_code, shown.stdout) == (1, "")
+    assert "members does not answer" in shown.stderr
+
+
+async def test_a_wrong_key_is_said(home: Path) -> None:
+    shown = await run(home, "amazon:kim", "--key", "rk_wrong")
+    assert shown.exit_code == 1
+    assert "unauthenticated" in shown.stderr
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+async def test_everything_fits_the_screen(home: Path, width: int) -> None:
+    member_id = await buys(home, customer={"display_name": "K" * 150})
+    urls = {"members": url_of(home, "members"), "points": url_of(home, "points")}
+    found = await asyncio.to_thread(read, urls, DEVELOPMENT_KEY, member_id)
+    entry = {
+        "occurred_at": "2026-03-01T12:00:00Z",
+        "points": -(10**15),
+        "kind": "claw_back",
+        "reason": "w" * 300,
+    }
+    expirations = [{"expires_at": f"2027-01-{day:02}T00:00:00Z", "points": day} for day in range(1, 32)]
+    points = {
+        "available_points": 10**15,
+        "held_points": 3,
+        "pending_points": 4,
+        "debt_points": 5,
+        "lifetime": {"earned": 10**15, "clawed_back": 10**15},
+        "expirations": expirations,
+        "maturities": [{"matures_at": None, "points": 4}],
+    }
+    screen = Console(width=width, file=StringIO(), force_terminal=False)
+    show_member(Found(found.member, points, [entry]), screen)
+    assert isinstance(screen.file, StringIO)
+    lines = screen.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    # All upcoming expiries are shown, however many they are.
+    assert all(any(f"on 2027-01-{day:02}" in line for line in lines) for day in range(1, 32))
