@@ -94,7 +94,7 @@ def verify_ledger(
             base_url=url or points_url(Home(home)), headers=headers, timeout=REQUEST_TIMEOUT_SECONDS
         ) as client:
             if member is not None:
-                books.add(_asked(client, f"/v1/audit/accounts/{member}", {}))
+                books.add(asked(client, f"/v1/audit/accounts/{member}", {}))
             else:
                 _verify_all(client, books, slice_accounts, console)
     except (httpx.HTTPError, Unanswered) as error:
@@ -113,7 +113,7 @@ def points_url(home: Home) -> str:
 
 
 def _verify_all(client: httpx.Client, books: Books, slice_accounts: int, console: Console) -> None:
-    summary = _asked(client, "/v1/summary", {})
+    summary = asked(client, "/v1/summary", {})
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,}"))
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         for what, path, limit, total in (
@@ -124,7 +124,7 @@ def _verify_all(client: httpx.Client, books: Books, slice_accounts: int, console
             task = progress.add_task(what, total=total)
             cursor = None
             while True:
-                part = _asked(client, path, {"limit": limit} | ({"cursor": cursor} if cursor else {}))
+                part = asked(client, path, {"limit": limit} | ({"cursor": cursor} if cursor else {}))
                 books.add(part)
                 progress.update(task, completed=books.counts[what])
                 cursor = part["next_cursor"]
@@ -133,7 +133,8 @@ def _verify_all(client: httpx.Client, books: Books, slice_accounts: int, console
             progress.update(task, total=books.counts[what])
 
 
-def _asked(client: httpx.Client, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
+def asked(client: httpx.Client, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return what points answer; raises `Unanswered` with the reason if they refuse."""
     answer = client.get(path, params=parameters)
     if answer.status_code != 200:
         try:
@@ -183,12 +184,16 @@ def _described(finding: dict[str, Any]) -> str:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    verify = typer.Typer(help="Prove that the books are right.", no_args_is_help=True)
+    """Add the commands."""
+    # It needs what is in here, so it is not known above.
+    from cli.commands.verify_draw import verify_draw
+
+    verify = typer.Typer(help="Prove that the books are right, and the lottery fair.", no_args_is_help=True)
     verify.callback()(_several)
     verify.command("ledger")(verify_ledger)
+    verify.command("draw")(verify_draw)
     app.add_typer(verify, name="verify")
 
 
 def _several() -> None:
-    """Prove that the books are right."""
+    """Prove that the books are right, and the lottery fair."""

@@ -37,6 +37,15 @@ async def issue_parked_coupons(database: Database) -> int:
         return await operations.issue_parked(session, settings().lapse_chunk_seats)
 
 
+@jobs.every(60.0)
+async def decline_lapsed_coupons(database: Database) -> int:
+    """Decline coupons whose promotion nobody has defined in time, so that the points go back."""
+    async with database.transaction() as session:
+        return await operations.decline_lapsed(
+            session, hours=settings().parked_reward_hours, limit=settings().lapse_chunk_seats
+        )
+
+
 @jobs.every(5.0)
 async def measure_money(database: Database) -> int:
     """Show captured but undecided money, and how long refund requests wait for their answer."""

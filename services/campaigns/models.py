@@ -350,3 +350,15 @@ class ParkedReward(Base):
     member_id: Mapped[UUID]
     reference: Mapped[str] = mapped_column(Text)
     granted_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class DeclinedReward(Base):
+    """A coupon that was paid for with points and is not issued, whatever is heard or defined later."""
+
+    __tablename__ = "declined_rewards"
+
+    redemption_id: Mapped[UUID] = mapped_column(primary_key=True)
+    member_id: Mapped[UUID]
+    reference: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+    declined_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -40,6 +40,13 @@ class CampaignsSettings(ServiceSettings):
         description="How far a payment provider's clock may be behind ours: a payment dated before its hold "
         "by more than this was not made for it.",
     )
+    parked_reward_hours: int = Field(
+        24,
+        ge=1,
+        le=8760,
+        description="How long a coupon that was paid for with points waits for its promotion to be defined; "
+        "then it is declined and the points go back. A day is long enough to mend a mistyped reference.",
+    )
     deadline_chunk_groups: int = Field(
         1000,
         ge=1,

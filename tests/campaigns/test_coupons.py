@@ -1,11 +1,14 @@
 """Coupons: one per redemption, whatever is told how often, and none lost for want of a promotion."""
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from services.campaigns import operations
 from shared.clock import utc_now
 from shared.database import Database
 from shared.events import RewardGranted
@@ -64,6 +67,51 @@ async def test_a_reward_waits_for_its_promotion(api: httpx.AsyncClient, campaign
     # Told again after it was issued, a redemption gets nothing more.
     await hear(campaigns_database, *grants)
     assert (await figures(campaigns_database))["coupons_issued"] == 2
+
+
+async def declined(database: Database) -> list[tuple[str, str]]:
+    """Reference and reason of each coupon that was declined."""
+    async with database.reading() as session:
+        said = [payload for name, _, payload in await emitted(session) if name == "coupon.declined"]
+    return [(payload["reference"], payload["reason"]) for payload in said]
+
+
+async def test_of_a_promotion_that_is_over_nothing_is_issued_and_the_points_go_back(
+    api: httpx.AsyncClient, campaigns_database: Database
+) -> None:
+    await define(api, reference="SUMMER", ends_at="2026-01-01T00:00:00Z")
+    grants = [granted(1, "SUMMER"), granted(2, "SUMMER")]
+    await hear(campaigns_database, *grants, *grants)
+    await hear(campaigns_database, *grants)
+    assert await declined(campaigns_database) == [("SUMMER", "promotion_ended")] * 2
+    assert (await figures(campaigns_database))["coupons_issued"] == 0
+
+
+async def test_a_coupon_issued_in_time_is_not_declined_when_it_is_heard_of_again(
+    api: httpx.AsyncClient, campaigns_database: Database
+) -> None:
+    await define(api, reference="SUMMER", ends_at="2100-01-01T00:00:00Z")
+    await hear(campaigns_database, granted(1, "SUMMER"))
+    async with campaigns_database.transaction() as session:
+        await session.execute(text("UPDATE promotions SET ends_at = clock_timestamp()"))
+    await hear(campaigns_database, granted(1, "SUMMER"))
+    assert await declined(campaigns_database) == []
+    assert (await figures(campaigns_database))["coupons_issued"] == 1
+
+
+async def test_a_coupon_waits_for_its_promotion_for_so_long_and_then_never_again(
+    api: httpx.AsyncClient, campaigns_database: Database
+) -> None:
+    old = granted(1, "NEVER", granted_at=utc_now() - timedelta(hours=25))
+    await hear(campaigns_database, old, granted(2, "NEVER"))
+    for expected in (1, 0):
+        async with campaigns_database.transaction() as session:
+            assert await operations.decline_lapsed(session, hours=24, limit=10) == expected
+    assert await declined(campaigns_database) == [("NEVER", "unknown_promotion")]
+    await hear(campaigns_database, old)
+    await define(api, reference="NEVER")
+    counts = await figures(campaigns_database)
+    assert (counts["coupons_issued"], counts["coupons_parked"]) == (1, 0)
 
 
 async def test_a_reference_names_one_promotion(api: httpx.AsyncClient) -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,9 +10,9 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from cli.commands.verify_draw import read_draw
 from services.points import operations
 from services.points.app import service
-from services.points.domain import Draw, Odds, Prize
 from services.points.domain.lottery import commitment_of, oversold, problems_of
 from services.points.settings import PointsSettings
 from shared.database import Database
@@ -65,22 +64,6 @@ async def end_rounds(books: Books, by: timedelta = timedelta(days=30)) -> None:
         ):
             moved = ", ".join(f"{column} = {column} - CAST(:by AS interval)" for column in columns)
             await session.execute(text(f"UPDATE {table} SET {moved}"), {"by": by})
-
-
-def read_draw(shown: dict[str, Any]) -> tuple[Draw, Odds]:
-    """A draw as somebody else reads it off the API."""
-    record = shown | {
-        "id": UUID(shown["draw_id"]),
-        "lottery_id": UUID(shown["lottery_id"]),
-        "member_id": UUID(shown["member_id"]),
-        "drawn_at": datetime.fromisoformat(shown["drawn_at"]).astimezone(UTC),
-    }
-    prizes = [
-        Prize(**prize | {"reward_id": UUID(prize["reward_id"]) if prize["reward_id"] else None})
-        for prize in shown["prizes"]
-    ]
-    names = [field.name for field in fields(Draw)]
-    return Draw(**{name: record[name] for name in names}), Odds(shown["odds_version"], prizes)
 
 
 async def test_a_draw_is_paid_granted_and_verified_once_its_round_is_over(

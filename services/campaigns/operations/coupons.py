@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.campaigns.errors import PromotionNotFound, ReferenceTaken
 from services.campaigns.repository import coupons as rows
 from shared.aliases import ids_of_persons
-from shared.events import CouponIssued
+from shared.events import CouponDeclined, CouponIssued
 from shared.ids import new_id
 from shared.outbox import emit
 
@@ -21,6 +21,10 @@ from shared.outbox import emit
 CODE_ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 CODE_CHARACTERS = 12
 MAX_UNPARKED = 1000
+
+# Why a coupon that was paid for is not issued.
+UNKNOWN = "unknown_promotion"
+ENDED = "promotion_ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,20 +97,51 @@ async def coupons_of(
 
 
 async def grant(session: AsyncSession, grants: Sequence[Grant]) -> int:
-    """Issue one coupon per redemption, however often it is told; park those without a promotion yet."""
-    known = await rows.find_promotions(session, {grant.reference for grant in grants})
+    """Issue one coupon per redemption, however often it is told; park those without a promotion yet.
+
+    What a promotion that is over was to be issued of is declined, so that the points can go back.
+    """
     unique = {grant.redemption_id: grant for grant in grants}.values()
-    await rows.park_rewards(session, [grant for grant in unique if grant.reference not in known])
-    return await _issue(session, [grant for grant in unique if grant.reference in known], known)
+    return await _decide(session, list(unique))
 
 
 async def issue_parked(session: AsyncSession, limit: int) -> int:
     """Issue coupons that had to wait for their promotion; return how many."""
-    parked = await rows.take_parked(session, limit)
-    if not parked:
+    return await _decide(session, await rows.take_parked(session, limit))
+
+
+async def decline_lapsed(session: AsyncSession, *, hours: int, limit: int) -> int:
+    """Decline rewards that have waited too long for their promotion; return how many."""
+    return await _decline(session, await rows.take_lapsed(session, hours=hours, limit=limit), UNKNOWN)
+
+
+async def _decide(session: AsyncSession, grants: Sequence[Any]) -> int:
+    if not grants:
         return 0
-    known = await rows.find_promotions(session, {row.reference for row in parked})
-    return await _issue(session, parked, known)
+    found = await rows.find_promotions(session, {grant.reference for grant in grants})
+    await rows.park_rewards(session, [grant for grant in grants if grant.reference not in found])
+    over = [grant for grant in grants if grant.reference in found and found[grant.reference].is_over]
+    await _decline(session, over, ENDED)
+    known = {reference: row.promotion_id for reference, row in found.items() if not row.is_over}
+    return await _issue(session, [grant for grant in grants if grant.reference in known], known)
+
+
+async def _decline(session: AsyncSession, grants: Sequence[Any], reason: str) -> int:
+    declined = await rows.decline_rewards(session, grants, reason)
+    await emit(
+        session,
+        [
+            CouponDeclined(
+                member_id=row.member_id,
+                redemption_id=row.redemption_id,
+                reference=row.reference,
+                reason=row.reason,
+                declined_at=row.declined_at,
+            )
+            for row in declined
+        ],
+    )
+    return len(declined)
 
 
 async def _issue(session: AsyncSession, grants: Sequence[Any], known: dict[str, UUID]) -> int:

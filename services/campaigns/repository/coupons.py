@@ -29,12 +29,13 @@ LIST_PROMOTIONS = text(
 
 FIND_PROMOTIONS = text(
     """
-    SELECT r.reference AS asked, p.* FROM unnest(CAST(:references AS text[])) AS r(reference)
+    SELECT r.reference AS asked, p.promotion_id, coalesce(p.ends_at <= clock_timestamp(), false) AS is_over
+    FROM unnest(CAST(:references AS text[])) AS r(reference)
     JOIN promotions p ON p.reference = r.reference OR CAST(p.promotion_id AS text) = lower(r.reference)
     """
 )
 
-# The redemption is unique: whoever hears of it again issues nothing.
+# The redemption is unique: whoever hears of it again issues nothing, nor does one that was declined.
 INSERT_COUPONS = text(
     """
     INSERT INTO coupons (coupon_id, promotion_id, member_id, code, state, redemption_id, issued_at,
@@ -46,6 +47,7 @@ INSERT_COUPONS = text(
          AS n(coupon_id, promotion_id, member_id, code, redemption_id)
     JOIN promotions p ON p.promotion_id = n.promotion_id
     CROSS JOIN (SELECT clock_timestamp() AS now) c
+    WHERE NOT EXISTS (SELECT FROM declined_rewards d WHERE d.redemption_id = n.redemption_id)
     ORDER BY n.redemption_id
     ON CONFLICT (redemption_id) DO NOTHING
     RETURNING *
@@ -58,8 +60,34 @@ PARK_REWARDS = text(
     SELECT n.redemption_id, n.member_id, n.reference, n.granted_at
     FROM unnest(CAST(:redemption_ids AS uuid[]), CAST(:member_ids AS uuid[]), CAST(:references AS text[]),
                 CAST(:granted_at AS timestamptz[])) AS n(redemption_id, member_id, reference, granted_at)
+    WHERE NOT EXISTS (SELECT FROM declined_rewards d WHERE d.redemption_id = n.redemption_id)
     ORDER BY n.redemption_id
     ON CONFLICT DO NOTHING
+    """
+)
+
+# One whose coupon was issued before its promotion ended is not declined when it is heard of again.
+DECLINE_REWARDS = text(
+    """
+    INSERT INTO declined_rewards (redemption_id, member_id, reference, reason, declined_at)
+    SELECT n.redemption_id, n.member_id, n.reference, :reason, clock_timestamp()
+    FROM unnest(CAST(:redemption_ids AS uuid[]), CAST(:member_ids AS uuid[]), CAST(:references AS text[]))
+         AS n(redemption_id, member_id, reference)
+    WHERE NOT EXISTS (SELECT FROM coupons c WHERE c.redemption_id = n.redemption_id)
+    ORDER BY n.redemption_id
+    ON CONFLICT DO NOTHING
+    RETURNING redemption_id, member_id, reference, reason, declined_at
+    """
+)
+
+TAKE_LAPSED = text(
+    """
+    DELETE FROM parked_rewards WHERE redemption_id IN (
+        SELECT redemption_id FROM parked_rewards
+        WHERE granted_at <= clock_timestamp() - make_interval(hours => CAST(:hours AS integer))
+        ORDER BY redemption_id LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    RETURNING redemption_id, member_id, reference, granted_at
     """
 )
 
@@ -108,10 +136,10 @@ async def list_promotions(session: AsyncSession, *, after: UUID | None, limit: i
     return list((await session.execute(LIST_PROMOTIONS, {"after": after, "limit": limit})).all())
 
 
-async def find_promotions(session: AsyncSession, references: set[str]) -> dict[str, UUID]:
-    """Return the promotion that each reference means; one may be a promotion's id or its own reference."""
+async def find_promotions(session: AsyncSession, references: set[str]) -> dict[str, Row[Any]]:
+    """Return the promotion that each reference means, by its id or its own reference, and if it is over."""
     rows = await session.execute(FIND_PROMOTIONS, {"references": sorted(references)})
-    return {row.asked: row.promotion_id for row in rows}
+    return {row.asked: row for row in rows}
 
 
 async def insert_coupons(session: AsyncSession, coupons: Sequence[dict[str, Any]]) -> list[Row[Any]]:
@@ -135,6 +163,24 @@ async def park_rewards(session: AsyncSession, rewards: Sequence[Any]) -> None:
                 "granted_at": [reward.granted_at for reward in rewards],
             },
         )
+
+
+async def decline_rewards(session: AsyncSession, rewards: Sequence[Any], reason: str) -> list[Row[Any]]:
+    """Remember that no coupon is issued for rewards; return those that are not decided yet."""
+    if not rewards:
+        return []
+    values = {
+        "redemption_ids": [reward.redemption_id for reward in rewards],
+        "member_ids": [reward.member_id for reward in rewards],
+        "references": [reward.reference for reward in rewards],
+        "reason": reason,
+    }
+    return list((await session.execute(DECLINE_REWARDS, values)).all())
+
+
+async def take_lapsed(session: AsyncSession, *, hours: int, limit: int) -> list[Row[Any]]:
+    """Take rewards that have been parked for so many hours."""
+    return list((await session.execute(TAKE_LAPSED, {"hours": hours, "limit": limit})).all())
 
 
 async def take_parked(session: AsyncSession, limit: int) -> list[Row[Any]]:

@@ -131,7 +131,7 @@ async def take_tier_purchases(session: AsyncSession, commands: Sequence[TierPurc
             reason = "unknown_member"
         else:
             member = changes.person(command.member_id)
-            reason = _buy(changes, member, facts[member.id], command.tier)
+            reason = _buy(changes, member, facts[member.id], command)
             until = member.terms.ends_at if reason is None else None
         declined.append(reason)
         record.append((command.redemption_id, command.member_id, command.tier, reason, until, changes.now))
@@ -151,16 +151,16 @@ async def take_tier_purchases(session: AsyncSession, commands: Sequence[TierPurc
     return declined
 
 
-def _buy(changes: Changes, member: Member, facts: Facts, tier: str | None) -> str | None:
+def _buy(changes: Changes, member: Member, facts: Facts, command: TierPurchase) -> str | None:
     """Judge a member as of now, and then give the tier; why it cannot be given, or None."""
     before = member.tier
     moves = judge(member, changes.ladder, facts, now=changes.now, at=changes.now, reason="spend")
     changes.standings.tell(member, before, moves)
     before = member.tier
-    bought = buy(member, changes.ladder, facts, now=changes.now, level_name=tier)
+    bought = buy(member, changes.ladder, facts, now=changes.now, level_name=command.tier)
     if isinstance(bought, str):
         return bought
-    changes.standings.tell(member, before, bought)
+    changes.standings.tell(member, before, bought, redemption_id=command.redemption_id)
     return None
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import Facts, Figures, Ladder, Member, Move, Terms, days_to_look_at, judge
@@ -91,16 +92,28 @@ class Standings:
             self.tell(member, before, moves)
 
     def tell(
-        self, member: Member, tier_before: str | None, moves: list[Move], actor: str | None = None
+        self,
+        member: Member,
+        tier_before: str | None,
+        moves: list[Move],
+        actor: str | None = None,
+        *,
+        redemption_id: UUID | None = None,
     ) -> None:
-        """Say what befell a member's tier and count it; `actor` is the person who had it so."""
+        """Say what befell a member's tier and count it.
+
+        `actor` is the person who had it so, `redemption_id` what paid for it if it was bought with points.
+        """
         if member.tier != tier_before:
             self.figures[f"tier:{tier_before or NO_TIER}"] -= 1
             self.figures[f"tier:{member.tier or NO_TIER}"] += 1
         for move in moves:
             if move.kind in ("upgraded", "downgraded"):
                 self.figures["tier_upgrades" if move.kind == "upgraded" else "tier_downgrades"] += 1
-            self.events.append(tier_event(move, self.ladder))
+            event = tier_event(move, self.ladder)
+            if redemption_id is not None and isinstance(event, MemberTierUpgraded):
+                event = replace(event, redemption_id=redemption_id)
+            self.events.append(event)
             self._past.append((move, actor))
 
     def note(self, move: Move, actor: str) -> None:

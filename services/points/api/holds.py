@@ -132,7 +132,7 @@ async def void_batch(
     return _results(len(body), good, bad, await operations.void(session, commands))
 
 
-@router.get("/holds/{hold_id}", responses=problem_responses(HoldNotFound))
+@router.get("/holds/{hold_id:uuid}", responses=problem_responses(HoldNotFound))
 async def show_hold(session: Transaction, caller: Reader, hold_id: UUID) -> HoldOut:
     """Show a hold as it is now by the database's clock."""
     row = await operations.show_hold(session, hold_id)

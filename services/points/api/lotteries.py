@@ -158,22 +158,23 @@ async def draw(request: Request, body: DrawIn, caller: Writer, dry_run: DryRun =
 async def draw_batch(
     session: Transaction,
     caller: Writer,
-    body: Annotated[list[Annotated[DrawIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    body: DrawIn | Annotated[list[Annotated[DrawIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
     dry_run: DryRun = False,
 ) -> dict[str, list[dict[str, object]]]:
-    """Draw up to 1,000 lots at once, in their order; each has its result, and none fails its neighbours."""
-    good, bad = sort_out(body)
+    """Draw one lot or up to 1,000, in their order; each has its result, and none fails its neighbours."""
+    items = [body] if isinstance(body, DrawIn) else body
+    good, bad = sort_out(items)
     drawn = await operations.draw(session, [_command(item, caller, dry_run) for _, item in good])
     results: dict[int, Drawn | Refusal] = dict(bad)
     results |= {index: result for (index, _), result in zip(good, drawn, strict=True)}
-    return {"results": [_result(results[index]) for index in range(len(body))]}
+    return {"results": [_result(results[index]) for index in range(len(items))]}
 
 
 def _command(body: DrawIn, caller: Caller, dry_run: bool) -> DrawLot:
     return DrawLot(body.member_id, body.lottery_id, body.client_nonce, caller.key_id, dry_run)
 
 
-@router.get("/draws/{draw_id}", responses=problem_responses(DrawNotFound))
+@router.get("/draws/{draw_id:uuid}", responses=problem_responses(DrawNotFound))
 async def show_draw(session: Transaction, caller: Reader, draw_id: UUID) -> DrawShown:
     """Show a draw with everything needed to verify it; the seed is there once the round is over."""
     row, odds, current, over = await operations.show_draw(session, draw_id)
