@@ -55,11 +55,13 @@ CANONICAL: Final = """
     || coalesce(decode('00', 'hex') || uuid_send(entry.origin_id), decode('', 'hex'))
 """
 
+# One row with an array: a row for each account would cost more than the hash does.
 HEADS = text(
     """
-    SELECT entries.member_id, entries.hash
-    FROM unnest(CAST(:member_ids AS uuid[]), CAST(:sequences AS bigint[])) AS head(member_id, sequence)
-         JOIN entries ON entries.member_id = head.member_id AND entries.sequence = head.sequence
+    SELECT array_agg(entries.hash ORDER BY head.place)
+    FROM unnest(CAST(:member_ids AS uuid[]), CAST(:sequences AS bigint[]))
+         WITH ORDINALITY AS head(member_id, sequence, place)
+         LEFT JOIN entries ON entries.member_id = head.member_id AND entries.sequence = head.sequence
     """
 )
 
@@ -94,8 +96,9 @@ async def heads(session: AsyncSession, before: dict[UUID, int]) -> dict[UUID, by
     known = {member_id: sequence for member_id, sequence in before.items() if sequence}
     if not known:
         return {}
-    rows = await session.execute(HEADS, {"member_ids": list(known), "sequences": list(known.values())})
-    found: dict[UUID, bytes] = {row[0]: row[1] for row in rows}
+    parameters = {"member_ids": list(known), "sequences": list(known.values())}
+    hashes = (await session.execute(HEADS, parameters)).scalar_one()
+    found: dict[UUID, bytes] = dict(zip(known, hashes, strict=True))
     bare = [member_id for member_id, digest in found.items() if digest is None]
     if bare:
         found |= {row[0]: row[1] for row in await session.execute(ANCHOR, {"member_ids": bare})}
