@@ -14,7 +14,7 @@ from sqlalchemy import text
 from services.members import operations
 from services.members.domain import Celebrated, celebration_day, next_celebration
 from services.members.jobs import jobs
-from services.members.operations import ProfileChange
+from services.members.operations import Merge, ProfileChange
 from services.members.operations.birthday_schedules import bounds_of
 from services.members.settings import settings
 from shared.clock import utc_now
@@ -230,3 +230,18 @@ async def test_every_member_of_a_large_batch_is_said(shop: Shop) -> None:
     events = await celebrate(shop, utc_now() + timedelta(days=12))
     ids: set[UUID] = {event["member_id"] for event in events}
     assert (len(events), len(ids)) == (25, 25)
+
+
+async def test_a_person_of_two_ids_celebrates_once_and_by_what_was_said_last(shop: Shop) -> None:
+    for number, buyer, days in ((1, "kim", 10), (2, "lee", 20)):
+        at = f"2026-01-0{number}T12:00:00+00:00"
+        customer = {"birthday": in_days(days).isoformat()}
+        await shop.take(order(number, buyer=buyer, placed_at=at, paid_at=at, customer=customer))
+    kim, lee = await shop.member_id("kim"), await shop.member_id("lee")
+    async with shop.database.transaction() as session:
+        await operations.merge_members(session, [Merge(surviving_id=kim, merged_id=lee, actor="test")])
+    events = await celebrate(shop, utc_now() + timedelta(days=15))
+    assert events == []
+    (event,) = await celebrate(shop, utc_now() + timedelta(days=25))
+    assert event["member_id"] == str(kim)
+    assert len(await celebrate(shop, utc_now() + timedelta(days=40))) == 1

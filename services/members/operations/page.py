@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import Progress
-from services.members.operations.progress import read_standing
+from services.members.operations.progress import read_standing, standing_of
 from services.members.operations.reading import read_member
-from services.members.repository import orders
+from services.members.repository import orders, people
 
 __all__ = ["read_member_page"]
 
@@ -22,7 +22,10 @@ async def read_member_page(session: AsyncSession, member_id: UUID, *, orders_sho
     person = await read_member(session, member_id)
     ids = [person["member_id"], *person["merged_ids"]]
     recent = await orders.orders_of_member(session, ids, after=None, limit=orders_shown)
-    place = await read_standing(session, person["member_id"])
+    alone = people.person_of(person)
+    place = await (
+        read_standing(session, person["member_id"]) if alone is None else standing_of(session, alone)
+    )
     standing = _standing(place.tier)
     return {
         **person,

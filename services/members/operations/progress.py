@@ -23,7 +23,7 @@ from services.members.operations.standings import facts_of
 from services.members.repository import aliases, people, program, stages, standing
 from services.members.settings import settings
 
-__all__ = ["Stage", "Standing", "read_stage_history", "read_standing", "read_tier_history"]
+__all__ = ["Stage", "Standing", "read_stage_history", "read_standing", "read_tier_history", "standing_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,11 @@ async def read_standing(session: AsyncSession, member_id: UUID) -> Standing:
     found = await people.persons(session, [member_id])
     if member_id not in found:
         raise MemberNotFound
-    person = found[found[member_id].person_id]
+    return await standing_of(session, found[found[member_id].person_id])
+
+
+async def standing_of(session: AsyncSession, person: Member) -> Standing:
+    """Return where a person stands as of now; it was read with all its ids."""
     rules = await program.rules(session, settings().program_time_zone)
     if person.has_tier_terms:
         person.terms = (await standing.terms(session, [person.id])).get(person.id, person.terms)

@@ -1,6 +1,7 @@
 """Members, the names that sources know them by, and what they said."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -24,6 +25,7 @@ __all__ = [
     "lock_members",
     "member_ids",
     "members_page",
+    "person_of",
     "persons",
     "snapshots",
     "update_members",
@@ -148,7 +150,8 @@ SNAPSHOTS = text(
 WHOLE = """
     SELECT m.id AS member_id, m.created_at, m.display_name, m.locale, m.time_zone, m.country, m.birthday,
         m.attributes_stated_at, m.tier, m.tier_rank, m.tier_changed_at, m.has_tier_terms, m.stage,
-        m.stage_since, m.revision, m.updated_at, m.erased_at,
+        m.stage_since, m.stage_look_at, m.stage_is_stale, m.tier_version, m.first_purchase_at,
+        m.last_purchase_at, m.revision, m.updated_at, m.erased_at,
         p.merged_ids,
         sums.spend_minor, sums.orders_count, sums.purchases_count, sums.last_order_at,
         coalesce((SELECT jsonb_agg(jsonb_build_object('source', i.source, 'external_id', i.external_id)
@@ -275,6 +278,14 @@ async def persons(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Me
     if not ids:
         return {}
     return _persons(await session.execute(READ, {"ids": list(ids)}))
+
+
+def person_of(row: Mapping[str, Any]) -> Member | None:
+    """The member of a row of `whole_members`, if it is all of the person; None if there are more ids."""
+    if row["merged_ids"]:
+        return None
+    known = {each.name: row[each.name] for each in fields(Member) if each.name in row}
+    return Member(row["member_id"], **known)
 
 
 def _persons(rows: Iterable[Row[Any]]) -> dict[UUID, Member]:
