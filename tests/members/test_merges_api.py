@@ -85,3 +85,42 @@ async def test_further_names(client: httpx.AsyncClient) -> None:
     assert codes(answer) == ["accepted", "unchanged", "identity_taken", "invalid_item"]
     found = await client.get("/v1/members", params={"source": "web", "external_id": "k-1"})
     assert [member["member_id"] for member in found.json()["items"]] == [kim]
+
+
+async def test_an_address_tells_who_an_unknown_name_is_only_if_it_is_verified(
+    client: httpx.AsyncClient,
+) -> None:
+    kim, lee = await _two(client)
+    path = "/v1/members/contact-points"
+    mail = {"channel": "email", "address": "Kim@Example.test", "verified": True}
+    unknown = {"source": "web", "external_id": "k-1"}
+    answer = await post(
+        client,
+        [
+            {**mail, **unknown},
+            {**mail, "member_id": kim},
+            {**mail, "member_id": str(new_id())},
+            {**mail, **unknown, "member_id": kim},
+            {**mail, "member_id": kim, "address": "nowhere"},
+        ],
+        path,
+    )
+    assert codes(answer) == [
+        "member_not_found",
+        "accepted",
+        "member_not_found",
+        "invalid_item",
+        "invalid_item",
+    ]
+    assert (await post(client, {**mail, **unknown, "verified": False}, path)).status_code == 404
+    done = await post(client, {**mail, **unknown}, path)
+    assert (done.status_code, done.json()["member_id"], done.json()["address"]) == (
+        201,
+        kim,
+        "Kim@example.test",
+    )
+    found = await client.get("/v1/members", params={"source": "web", "external_id": "k-1"})
+    assert [member["member_id"] for member in found.json()["items"]] == [kim]
+    assert (await post(client, {**mail, "member_id": lee}, path)).status_code == 201
+    pairs = (await client.get("/v1/merge-suggestions")).json()["items"]
+    assert [{pair["member_id"], pair["other_id"]} for pair in pairs] == [{kim, lee}]

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from services.members import operations
 from services.members.api.answers import answer, merged
+from services.members.domain import ContactPoint
 from services.members.errors import (
     IdentityTaken,
     MemberErased,
@@ -16,8 +17,10 @@ from services.members.errors import (
     SuggestionNotFound,
     TooManyItems,
 )
-from services.members.operations import Dismissal, Dismissed, Identified, Identity
+from services.members.operations import Addressed, Addressing, Dismissal, Dismissed, Identified, Identity
 from services.members.schemas import (
+    AddressIn,
+    AddressResult,
     BatchAnswer,
     DismissalIn,
     DismissalResult,
@@ -88,6 +91,44 @@ def _identified(result: Identified) -> dict[str, Any]:
         "member_id": result.person_id,
         "source": source,
         "external_id": external_id,
+    }
+
+
+@router.post(
+    "/members/contact-points",
+    status_code=201,
+    response_model=AddressResult,
+    openapi_extra=batch_body(AddressIn),
+    responses=_responses(AddressResult, MemberNotFound, MemberErased),
+)
+async def add_addresses(
+    request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
+) -> Response:
+    """Add addresses to members, up to 1,000 at once; a verified one tells who an unknown name is.
+
+    Beyond the limit per member an address is left. One that somebody else proved too is a merge suggestion.
+    """
+    batch = read_batch(AddressIn, await request.body(), request.headers.get("content-type", ""))
+    commands = [_addressing(item) for item in batch.items if not isinstance(item, InvalidItem)]
+    results = await operations.add_addresses(session, commands)
+    return answer(merged(batch.items, results), _addressed, is_single=batch.is_single)
+
+
+def _addressing(item: AddressIn) -> Addressing:
+    point = ContactPoint(item.channel, item.address, item.verified)
+    if item.member_id is not None:
+        return Addressing(item.member_id, point)
+    assert item.source is not None, "the model asks for it"
+    assert item.external_id is not None, "the model asks for it"
+    return Addressing((item.source, item.external_id), point)
+
+
+def _addressed(result: Addressed) -> dict[str, Any]:
+    return {
+        "status": "accepted",
+        "member_id": result.person_id,
+        "channel": result.point.channel,
+        "address": result.point.address,
     }
 
 

@@ -29,10 +29,13 @@ from services.members.operations.holding import (
     unlock_tiers,
 )
 from services.members.operations.identities import (
+    Addressed,
+    Addressing,
     Dismissal,
     Dismissed,
     Identified,
     Identity,
+    add_addresses,
     dismiss_suggestions,
     identify_members,
     read_suggestions,
@@ -84,6 +87,8 @@ from services.members.operations.tiers import (
 )
 
 __all__ = [
+    "Addressed",
+    "Addressing",
     "AttributeSchema",
     "CancellationTaken",
     "ConsentRecorded",
@@ -108,6 +113,7 @@ __all__ = [
     "TierLock",
     "TierPurchase",
     "WouldMove",
+    "add_addresses",
     "apply_parked",
     "celebrate_birthdays",
     "change_memberships",

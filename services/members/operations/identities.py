@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import ContactPoint, IncomingOrder, proof_of, resolve_customers
-from services.members.errors import IdentityTaken, SuggestionNotFound
+from services.members.errors import IdentityTaken, MemberNotFound, SuggestionNotFound
 from services.members.operations.changes import Changes
 from services.members.repository import identities as repository
 from services.members.repository import people, suggestions
@@ -19,10 +19,13 @@ from services.members.settings import settings
 from shared.problems import Refusal
 
 __all__ = [
+    "Addressed",
+    "Addressing",
     "Dismissal",
     "Dismissed",
     "Identified",
     "Identity",
+    "add_addresses",
     "dismiss_suggestions",
     "identify_members",
     "ordered_pair",
@@ -30,6 +33,10 @@ __all__ = [
     "recognise",
     "take_contact_points",
 ]
+
+
+# Stands for the new member whom an unknown name would be, where none is made.
+NOBODY = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,22 @@ class Identified:
     identity: Identity
     person_id: UUID
     changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Addressing:
+    """An address of a member, who is named by id or as a source knows them."""
+
+    member: UUID | Customer
+    point: ContactPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """An address that a person has now, or had."""
+
+    person_id: UUID
+    point: ContactPoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +117,65 @@ async def recognise(
     return resolved
 
 
-async def take_contact_points(changes: Changes, points: Mapping[UUID, Sequence[ContactPoint]]) -> None:
-    """Add addresses of locked members; who proves one that others have too is suggested to be them."""
+async def take_contact_points(changes: Changes, points: Mapping[UUID, Sequence[ContactPoint]]) -> set[UUID]:
+    """Add addresses of locked members; who proves one that others have too is suggested to be them.
+
+    Returns whose addresses that changes.
+    """
     added, proven = await repository.add_contact_points(
         changes.session, points, limit=settings().contact_points_per_member
     )
     for member_id in added:
         changes.members[member_id].has_new_profile = True
     await suggestions.suggest(changes.session, proven)
+    return added
+
+
+async def add_addresses(session: AsyncSession, commands: Sequence[Addressing]) -> list[Addressed | Refusal]:
+    """Add addresses to members. One result per command, in their order.
+
+    A name that no source has used before becomes one of the person whom the verified addresses lead to, and
+    leads to nobody without: only an order makes a member.
+    """
+    names = {command.member for command in commands if not isinstance(command.member, UUID)}
+    known = await people.member_ids(session, names)
+    known |= await _led_to(
+        session, [command for command in commands if command.member in names - known.keys()]
+    )
+    changes = await Changes.begin(session, settings().program_currency)
+    ids = [
+        command.member if isinstance(command.member, UUID) else known.get(command.member)
+        for command in commands
+    ]
+    await changes.lock({member_id for member_id in ids if member_id is not None})
+    points: dict[UUID, list[ContactPoint]] = {}
+    results: list[Addressed | Refusal] = []
+    for member_id, command in zip(ids, commands, strict=True):
+        refusal = MemberNotFound() if member_id is None else changes.refusal_of(member_id)
+        if member_id is None or refusal is not None:
+            results.append(refusal or MemberNotFound())
+            continue
+        points.setdefault(member_id, []).append(command.point)
+        results.append(Addressed(changes.person(member_id).id, command.point))
+    await take_contact_points(changes, points)
+    await changes.save()
+    return results
+
+
+async def _led_to(session: AsyncSession, commands: Sequence[Addressing]) -> dict[Customer, UUID]:
+    """Make unknown names those of the persons whom their verified addresses lead to."""
+    proofs: dict[Customer, list[str]] = {}
+    for command in commands:
+        proof = proof_of(command.point.channel, command.point.address) if command.point.verified else None
+        if proof is not None and not isinstance(command.member, UUID):
+            proofs.setdefault(command.member, []).append(proof)
+    if not proofs:
+        return {}
+    owners = await repository.owners_of_proofs(session, {each for said in proofs.values() for each in said})
+    nobody = dict.fromkeys(proofs, NOBODY)
+    found = {name: id_ for name, id_ in resolve_customers(nobody, proofs, owners).items() if id_ != NOBODY}
+    await repository.add_identities(session, found)
+    return await people.member_ids(session, found.keys())
 
 
 async def identify_members(session: AsyncSession, commands: Sequence[Identity]) -> list[Identified | Refusal]:

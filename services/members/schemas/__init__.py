@@ -3,6 +3,8 @@
 from services.members.schemas.batches import Batch, batch_body, read_batch
 from services.members.schemas.erasures import ErasureIn, ErasureResult
 from services.members.schemas.merges import (
+    AddressIn,
+    AddressResult,
     DismissalIn,
     DismissalResult,
     IdentityIn,
@@ -58,6 +60,8 @@ from services.members.schemas.tiers import (
 
 __all__ = [
     "ATTRIBUTE_SCHEMA_EXAMPLE",
+    "AddressIn",
+    "AddressResult",
     "AttributeSchemaOut",
     "AttributeSchemaReplaced",
     "Batch",

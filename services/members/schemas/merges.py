@@ -1,15 +1,18 @@
 """Two members that are one person."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from services.members.schemas.orders import MAX_ADDRESS_CHARACTERS, ContactPointIn
 from services.members.schemas.vocabulary import Code
 from shared.schemas import ExternalId, ShortText, StrictModel
 
 __all__ = [
+    "AddressIn",
+    "AddressResult",
     "DismissalIn",
     "DismissalResult",
     "IdentityIn",
@@ -63,6 +66,48 @@ class IdentityResult(BaseModel):
     member_id: UUID
     source: str
     external_id: str
+
+
+class AddressIn(StrictModel):
+    """An address of a member, who is named by `member_id`, or by `source` and `external_id`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "member_id": "0197b1c8-0000-7000-8000-000000000001",
+                "channel": "sms",
+                "address": "+14155550123",
+                "verified": True,
+            }
+        }
+    )
+
+    member_id: UUID | None = None
+    source: Code | None = None
+    external_id: ExternalId | None = None
+    channel: Code
+    address: Annotated[
+        str, Field(min_length=3, max_length=MAX_ADDRESS_CHARACTERS, pattern=r"^[^\s\x00-\x1f]+$")
+    ]
+    verified: bool = Field(False, description="Whether the member proved it; only then it tells who it is.")
+
+    @model_validator(mode="after")
+    def _says_whose_it_is(self) -> "AddressIn":
+        by_name = self.source is not None and self.external_id is not None
+        if by_name == (self.member_id is not None) or (self.source is None) != (self.external_id is None):
+            raise ValueError("name the member by member_id, or by source and external_id")
+        point = ContactPointIn(channel=self.channel, address=self.address)
+        self.address = point.written
+        return self
+
+
+class AddressResult(BaseModel):
+    """Whose address it is."""
+
+    status: Literal["accepted"]
+    member_id: UUID
+    channel: str
+    address: str
 
 
 class SuggestionOut(BaseModel):
