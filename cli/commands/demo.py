@@ -26,7 +26,7 @@ def demo(
     bus: BusOption = BusName.postgres,
     as_json: JsonOption = False,
     limit: Annotated[
-        int | None, typer.Option(min=20, help="Play only the first orders.", show_default="all 69,659")
+        int | None, typer.Option(min=1000, help="Play only the first orders.", show_default="all 69,659")
     ] = None,
     picture: Annotated[
         Path | None, typer.Option(help="Keep what is printed as an SVG, too.", dir_okay=False)

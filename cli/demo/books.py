@@ -1,11 +1,11 @@
 """The bookkeeper of the demo: what must come of it all, reckoned order by order and by other means."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cli.demo.purchases import POINTS_LIVE, Purchases
+from cli.demo.purchases import POINTS_LIVE, Purchases, tier, tiers
 
 __all__ = ["Books"]
 
@@ -38,6 +38,7 @@ class Books:
     points_spent: int = 0
     points_clawed_back: int = 0
     spend: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    bought_tiers: dict[str, str] = field(default_factory=dict)
     _orders: dict[str, _Order] = field(default_factory=dict)
     _lots: dict[str, list[_Lot]] = field(default_factory=lambda: defaultdict(list))
     _pays: dict[str, str] = field(default_factory=dict)
@@ -86,6 +87,18 @@ class Books:
         """Two customers are one person from now on."""
         self._pays[merged] = survivor
         self.spend[survivor] += self.spend[merged]
+
+    def tier_bought(self, customer: str, tier: str) -> None:
+        """A tier was paid for with points, above the one that the spend earns."""
+        self.bought_tiers[customer] = tier
+
+    def tiers(self) -> dict[str, int]:
+        """How many customers each tier has."""
+        counts = Counter(tiers(self.spend))
+        for customer, bought in self.bought_tiers.items():
+            counts[tier(self.spend[customer])] -= 1
+            counts[bought] += 1
+        return {name: count for name, count in counts.items() if count}
 
     def points_left(self, now: datetime, customer: str | None = None) -> int:
         """Points that can be spent, of one person or of all."""

@@ -75,6 +75,10 @@ class Services:
         """The answer to a POST, decoded. Raises Refused."""
         return self._answer(self._clients[service].post(path, json=body))
 
+    def put(self, service: str, path: str, body: Any) -> Any:
+        """The answer to a PUT, decoded. Raises Refused."""
+        return self._answer(self._clients[service].put(path, json=body))
+
     def _answer(self, answer: httpx.Response) -> Any:
         if answer.is_error:
             raise Refused(

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from cli.demo.afternoon import Afternoon, AfternoonPlayer
 from cli.demo.books import Books
 from cli.demo.client import Services
+from cli.demo.loyalty import Loyalty, LoyaltyPlayer
 from cli.demo.moved_clock import LATER, move_clock
 from cli.demo.purchases import Purchases, dataset
 from cli.demo.reconciliation import (
@@ -59,6 +60,7 @@ class DemoResult:
     final: dict[str, Any] = field(default_factory=dict)
     returns: int = 0
     afternoon: Afternoon = field(default_factory=Afternoon)
+    loyalty: Loyalty = field(default_factory=Loyalty)
     mail: Mail = field(default_factory=lambda: Mail(0, 0, 0))
     dead_letters: int = 0
     checks: list[Check] = field(default_factory=list)
@@ -98,6 +100,7 @@ class DemoResult:
                 "points_redeemed": self.afternoon.points_redeemed,
                 "coupons_issued": campaigns["coupons_issued"],
             },
+            "loyalty": asdict(self.loyalty),
             "phases": {name: round(seconds, 2) for name, seconds in self.phases.items()},
             "checks": [
                 {"name": check.name, "expected": check.expected, "actual": check.actual, "holds": check.holds}
@@ -150,8 +153,10 @@ def _play(
         result.returns = play_returns(services, purchases, books)
         services.drained()
     with _timed(result, watcher, "afternoon"):
-        customers = list(dict.fromkeys(row.customer for row in purchases.rows))[:BUYERS]
-        result.afternoon = AfternoonPlayer(services, customers, books).play()
+        customers = list(dict.fromkeys(row.customer for row in purchases.rows))
+        result.afternoon = AfternoonPlayer(services, customers[:BUYERS], books).play()
+    with _timed(result, watcher, "loyalty"):
+        result.loyalty = LoyaltyPlayer(services, customers[BUYERS:], books).play()
         services.drained()
     with _timed(result, watcher, "reconcile"):
         figures, now = judged_in_one_instant(books, services.summaries)

@@ -8,7 +8,7 @@ from importlib import metadata
 from itertools import islice
 from pathlib import Path
 
-__all__ = ["DatasetMissing", "Purchase", "Purchases", "dataset"]
+__all__ = ["DatasetMissing", "Purchase", "Purchases", "dataset", "tier", "tiers"]
 
 DISTRIBUTION, FILE = "lifetimes", "CDNOW_master.txt"
 
@@ -98,7 +98,12 @@ class Purchases:
 
 def tiers(spend: dict[str, int]) -> dict[str, int]:
     """How many customers each tier has, by what they spent."""
-    return dict(Counter(next(name for name, least in LEVELS if cents >= least) for cents in spend.values()))
+    return dict(Counter(map(tier, spend.values())))
+
+
+def tier(cents: int) -> str:
+    """The tier that a spend earns."""
+    return next(name for name, least in LEVELS if cents >= least)
 
 
 def _noon(day: str) -> datetime:

@@ -17,6 +17,7 @@ STEPS = {
     "returns": "every 50th order comes back",
     "afternoon": "group-buy afternoon",
     "reconcile": "reconciling",
+    "loyalty": "rewards, draws and a merge",
     "month": "a month later by the ledger's clock",
     "stop": "stopping",
 }
