@@ -21,6 +21,7 @@ __all__ = [
     "drained",
     "kafka_bus",
     "kafka_server",
+    "postgres_bus",
     "postgres_server",
     "running_platform",
     "service_database",
@@ -58,6 +59,18 @@ def kafka_server() -> Iterator[EmbeddedKafka]:
 async def kafka_bus(server: EmbeddedKafka) -> AsyncIterator[Bus]:
     """Yield a bus on the broker with every topic of the catalogue."""
     bus = connect("kafka", bootstrap=server.bootstrap)
+    await bus.start()
+    try:
+        await bus.ensure_topics(TOPICS.values())
+        yield bus
+    finally:
+        await bus.close()
+
+
+@asynccontextmanager
+async def postgres_bus(server: EmbeddedPostgres) -> AsyncIterator[Bus]:
+    """Yield a bus in a database of its own with every topic of the catalogue."""
+    bus = connect("postgres", database_url=server.create_service_database("bus"))
     await bus.start()
     try:
         await bus.ensure_topics(TOPICS.values())
