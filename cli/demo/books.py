@@ -93,8 +93,8 @@ class Books:
         self.bought_tiers[customer] = tier
 
     def tiers(self) -> dict[str, int]:
-        """How many customers each tier has."""
-        counts = Counter(tiers(self.spend))
+        """How many persons each tier has."""
+        counts = Counter(tiers({each: cents for each, cents in self.spend.items() if each not in self._pays}))
         for customer, bought in self.bought_tiers.items():
             counts[tier(self.spend[customer])] -= 1
             counts[bought] += 1

@@ -44,4 +44,6 @@ def test_merged_customers_spend_each_others_points() -> None:
     books.merged("kim", "kim2")
     books.spent("kim2", 15, NOW)
     assert books.points_left(NOW, "kim") == books.points_left(NOW, "kim2") == 5
-    assert dict(books.spend) == {"kim": 2_000, "kim2": 1_000}
+    assert books.tiers() == {"bronze": 1}
+    books.tier_bought("kim", "gold")
+    assert books.tiers() == {"gold": 1}

@@ -46,6 +46,7 @@ def test_the_demo_reconciles(bus: str) -> None:
     assert (facts["groups_formed"], facts["groups_failed"], facts["refunds_requested"]) == (4, 2, 2)
     assert facts["refunds"] > ORDERS // 100
     assert facts["points_clawed_back"] > 0
+    assert facts["loyalty"] == {"redemptions": 4, "draws": 3, "merged": 1}
     assert "points expired a month later" in {check["name"] for check in facts["checks"]}
     assert facts["dead_letters"] == 0
     assert facts["seconds"] > 0
