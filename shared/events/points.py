@@ -276,7 +276,7 @@ class RewardCancelled(Event, type="reward.cancelled", topic="points", key="membe
     Whoever was told by `reward.granted` to deliver should no longer do so.
 
     Stated by: points.
-    Heard by: analytics.
+    Heard by: messaging, analytics.
     """
 
     member_id: MemberId
@@ -298,7 +298,7 @@ class RewardFulfilmentChanged(Event, type="reward.fulfilment_changed", topic="po
     """Goods or a gift bought with points went a step on their way to the member.
 
     Stated by: points.
-    Heard by: analytics.
+    Heard by: messaging, analytics.
     """
 
     member_id: MemberId
@@ -315,7 +315,7 @@ class LotteryDrawn(Event, type="lottery.drawn", topic="points", key="member_id")
     """A member drew a lot and paid for it; what it won is granted in the same moment.
 
     Stated by: points.
-    Heard by: analytics.
+    Heard by: messaging, analytics.
     """
 
     member_id: MemberId

@@ -324,11 +324,12 @@ async def test_a_bought_tier_is_given_and_one_that_makes_no_sense_is_declined(sh
     member_id = await shop.member_id()
     stranger, unknown = granted(new_id(), "gold"), granted(member_id, "diamond")
     again = granted(member_id, "silver")
-    await hear(shop, granted(member_id, "gold"), stranger, unknown, again)
+    bought = granted(member_id, "gold")
+    await hear(shop, bought, stranger, unknown, again)
     member = await shop.member()
     assert member["tier"] == "gold"
     ((_, _, up),) = await shop.said("member.tier_upgraded")
-    assert up["reason"] == "purchase"
+    assert (up["reason"], up["redemption_id"]) == ("purchase", str(bought.redemption_id))
     declined = await shop.said("member.tier_purchase_declined")
     assert {(event["redemption_id"], event["reason"]) for _, _, event in declined} == {
         (str(stranger.redemption_id), "unknown_member"),

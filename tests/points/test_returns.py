@@ -18,8 +18,10 @@ from shared.events import (
     CouponDeclined,
     CouponIssued,
     Event,
+    MemberMerged,
     MemberTierPurchaseDeclined,
     MemberTierUpgraded,
+    MemberUnmerged,
 )
 from shared.ids import new_id
 from shared.testing import api_client
@@ -244,3 +246,26 @@ async def test_limits_of_a_period_and_for_ever_hold_across_parallel_requests(
         await session.execute(text("UPDATE redemptions SET redeemed_at = redeemed_at - interval '8 days'"))
     codes = [(await client.post("/v1/redemptions", json=body)).json().get("code") for _ in range(2)]
     assert codes == [None, "member_limit_reached"]
+
+
+async def test_limits_are_a_persons_when_two_members_are_merged(
+    client: httpx.AsyncClient, books: Books
+) -> None:
+    daily = reward_of("coupon", 10, period="day", period_limit=2)
+    kim, alias = uuid4(), uuid4()
+    await books.add(daily)
+    await books.earn(earn_of(kim), earn_of(alias))
+    for member in (kim, alias, alias):
+        body = {"member_id": str(member), "reward_id": str(daily.id)}
+        assert (await client.post("/v1/redemptions", json=body)).status_code == 201
+    await hear(books, MemberMerged(surviving_id=kim, merged_id=alias, merged_at=NOW, revision=1))
+    # Both had today's limit used, together more than one person may: nothing is taken back, nothing added.
+    for member in (kim, alias):
+        body = {"member_id": str(member), "reward_id": str(daily.id)}
+        assert (await client.post("/v1/redemptions", json=body)).json()["code"] == "daily_limit_reached"
+    listed = (await client.get(f"/v1/members/{kim}/redemptions")).json()["items"]
+    assert len(listed) == 3
+    await hear(books, MemberUnmerged(surviving_id=kim, merged_id=alias, unmerged_at=NOW, revision=2))
+    body = {"member_id": str(kim), "reward_id": str(daily.id)}
+    assert (await client.post("/v1/redemptions", json=body)).status_code == 201
+    await books.assert_balanced()

@@ -27,6 +27,7 @@ from shared.events import (
     GroupSeatLapsed,
     LinkShared,
     LinkVisited,
+    LotteryDrawn,
     MemberCreated,
     MemberErased,
     MemberMerged,
@@ -46,6 +47,8 @@ from shared.events import (
     PointsForfeited,
     PointsRedeemed,
     RefundRequested,
+    RewardCancelled,
+    RewardFulfilmentChanged,
     RewardGranted,
 )
 
@@ -70,6 +73,9 @@ handlers = Handlers()
     PointsExpired,
     PointsForfeited,
     RewardGranted,
+    RewardCancelled,
+    RewardFulfilmentChanged,
+    LotteryDrawn,
     ActivityScheduled,
     ActivityCancelled,
     ActivityEnded,

@@ -184,6 +184,48 @@ def _granted(envelope: Envelope[Event], data: said.RewardGranted, days: ShopDays
     )
 
 
+@_of(said.RewardCancelled)
+def _undone(envelope: Envelope[Event], data: said.RewardCancelled, days: ShopDays) -> EventFact:
+    # A redemption comes to nothing once.
+    return _fact(
+        envelope,
+        data.redemption_id,
+        data.cancelled_at,
+        days,
+        member_id=data.member_id,
+        order_id=data.order_id,
+        amount=data.points,
+        label=data.reward_kind,
+        detail={"status": data.status, "reason": data.reason},
+    )
+
+
+@_of(said.RewardFulfilmentChanged)
+def _on_its_way(envelope: Envelope[Event], data: said.RewardFulfilmentChanged, days: ShopDays) -> EventFact:
+    return _fact(
+        envelope,
+        derived_id("fulfilment", str(data.redemption_id), data.step),
+        data.changed_at,
+        days,
+        member_id=data.member_id,
+        label=data.step,
+    )
+
+
+@_of(said.LotteryDrawn)
+def _drawn(envelope: Envelope[Event], data: said.LotteryDrawn, days: ShopDays) -> EventFact:
+    return _fact(
+        envelope,
+        data.draw_id,
+        data.drawn_at,
+        days,
+        member_id=data.member_id,
+        amount=data.points_won,
+        label=data.outcome,
+        detail={"lottery_id": str(data.lottery_id), "prize_number": data.prize_number},
+    )
+
+
 @_of(said.ActivityScheduled)
 def _scheduled(envelope: Envelope[Event], data: said.ActivityScheduled, days: ShopDays) -> EventFact:
     detail = {
