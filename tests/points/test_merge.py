@@ -178,6 +178,22 @@ async def test_a_chain_is_parted_in_the_middle(books: Books) -> None:
     await books.assert_balanced()
 
 
+async def test_debt_follows_when_a_circle_is_opened(books: Books) -> None:
+    first, second, reward = *sorted((uuid4(), uuid4())), coupon(100)
+    await books.add(reward)
+    order = earn_of(first)
+    await books.earn(order)
+    # Two merges that contradict each other, then one of them is undone: who stood for both is an alias now.
+    await books.link(second, first, 1)
+    await books.link(first, second, 1)
+    await books.redeem((first, reward.id))
+    await books.refund(refund_of(order, 10_000, complete=True))
+    await books.link(second, first, 2, merged=False)
+    balance = await books.balance(first)
+    assert (balance.account_id, balance.debt_points) == (second, 100)
+    await books.assert_balanced()
+
+
 async def test_pending_points_and_expiry_by_inactivity_go_along(books: Books) -> None:
     alias, root = uuid4(), uuid4()
     policy = ExpiryPolicy.parse("sliding:30d")

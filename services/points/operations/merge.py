@@ -163,17 +163,26 @@ class _Regrouping:
             debt = account.debt_points
             if source != merged_id:
                 debt = min(debt, known.debt_points if known is not None else 0)
-            if source != target and debt:
-                flow = self.flows[source, target]
-                flow.debt_points += debt
-                flow.points -= debt
-                account.debt_points -= debt
-                self.ledger.accounts[target].debt_points += debt
+            if source != target:
+                self._owe(source, target, debt)
             kept = debt if link.merged and source != target else 0
             rows.append(
                 AliasRow(merged_id, link.surviving_id, link.revision, link.merged, kept, link.changed_at)
             )
+        # Somebody else's link may have made an alias of whoever stood for all.
+        for member_id, root in self.root_of.items():
+            if member_id != root:
+                self._owe(member_id, root, self.ledger.accounts[member_id].debt_points)
         return rows
+
+    def _owe(self, source: UUID, target: UUID, points: int) -> None:
+        """Let an account owe what another one owed."""
+        if points:
+            flow = self.flows[source, target]
+            flow.debt_points += points
+            flow.points -= points
+            self.ledger.accounts[source].debt_points -= points
+            self.ledger.accounts[target].debt_points += points
 
     def move_lots(self) -> None:
         """Put every open lot into the account that its member's id leads to; cut what foreign holds pin."""

@@ -76,22 +76,24 @@ MATURE_ORDERS = text(
     """
 )
 
+# A lot is looked up once and then changed where it lies: nobody moves it meanwhile, since whoever changes a
+# lot has its account locked.
 EXPIRE_DUE_LOTS = text(
     f"""
     WITH due AS MATERIALIZED (
-        SELECT id, member_id, remaining_points - pinned_points AS points FROM lots
+        SELECT ctid AS place, id, member_id, remaining_points - pinned_points AS points FROM lots
         WHERE member_id = ANY(CAST(:member_ids AS uuid[])) AND remaining_points > 0 AND expires_at <= :now
               AND remaining_points > pinned_points AND NOT pending
         UNION ALL
-        SELECT lots.id, lots.member_id, lots.remaining_points - lots.pinned_points
+        SELECT lots.ctid, lots.id, lots.member_id, lots.remaining_points - lots.pinned_points
         FROM lots JOIN accounts USING (member_id)
         WHERE lots.member_id = ANY(CAST(:sliding_ids AS uuid[])) AND lots.remaining_points > 0
               AND lots.sliding AND lots.remaining_points > lots.pinned_points AND NOT lots.pending
               AND accounts.sliding_expires_at <= :now
     ), closed AS (
-        UPDATE lots SET remaining_points = lots.pinned_points,
-                        expired_points = lots.expired_points + due.points
-        FROM due WHERE lots.id = due.id
+        UPDATE lots SET remaining_points = pinned_points,
+                        expired_points = expired_points + remaining_points - pinned_points
+        WHERE ctid = ANY(ARRAY(SELECT place FROM due))
     ), total AS MATERIALIZED (
         SELECT account.member_id, account.entry_id, count(due.id) AS lots,
                CAST(coalesce(sum(due.points), 0) AS bigint) AS points
