@@ -177,10 +177,9 @@ class _Judgement:
             if terms.ends_at is None and not self.ladder.is_free(held):
                 terms.ends_at = self._end_of_period(self.now)
             return
-        if _rank(earned) >= held.rank:
-            self._renew(held, self.now)
-            return
-        target = self._fallen(held, earned)
+        target = held if _rank(earned) >= held.rank else self._fallen(held, earned)
+        if target is held and terms.falls_at is not None:
+            self._retain(figures)
         self._renew(target, self.now)
         terms.is_given = _rank(target) > _rank(earned)
         if target is not held:
@@ -193,9 +192,13 @@ class _Judgement:
         """Take a tier back whose ground a refund took away, after the grace; or let it be."""
         terms, grace_days = self.terms, self.policy.refund_grace_days
         held = self.ladder.named(self.member.tier)
-        if held is None or terms.is_given:
+        if held is None:
             return
         figures = self.facts.between(terms.counts_from)
+        if terms.is_given:
+            if terms.falls_reason == "refund":
+                self._retain(figures)
+            return
         justified = self.ladder.earned(figures)
         if _rank(justified) >= held.rank or grace_days is None:
             if terms.falls_reason == "refund":
@@ -203,6 +206,8 @@ class _Judgement:
             return
         target = self._floored(justified)
         if target is held:
+            if terms.falls_reason == "refund":
+                self._retain(figures)
             return
         falls_at = terms.falls_at if terms.falls_reason == "refund" else None
         if falls_at is None and grace_days:

@@ -48,6 +48,11 @@ class Terms:
         )
 
     @property
+    def is_plain(self) -> bool:
+        """Say whether the tier is held for ever, by all that the member ever did."""
+        return not (self.ends_at or self.counts_from or self.is_given or self.falls_at or self.lock)
+
+    @property
     def look_at(self) -> datetime | None:
         """When time alone may change the tier next; None if it never does."""
         if self.lock is not None:

@@ -6,7 +6,7 @@ import of years says one stage per member and not one per order.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -74,33 +74,30 @@ class Rhythms:
             return
         news_from = self.now - timedelta(hours=settings().stage_history_hours)
         later = self.now + timedelta(seconds=settings().stage_settle_seconds)
-        bought: dict[UUID, list[datetime]] = defaultdict(list)
-        before: dict[UUID, Rhythm | None] = {}
+        stale: dict[UUID, Member] = {}
         for member_id, instants in self._bought.items():
-            person = members[members[member_id].person_id]
-            if person.id not in before:
-                before[person.id] = _before(person, self._bought)
-            bought[person.id] += instants
-        for member_id, instants in self._bought.items():
-            _widen(members[member_id], instants)
-        stale: list[Member] = []
-        for person_id, instants in bought.items():
-            person = members[person_id]
+            member = members[member_id]
+            person = members[member.person_id]
+            first, last = min(instants), max(instants)
+            before = None
+            if last >= news_from and not person.merged and not person.stage_is_stale:
+                before = _before(person, len(instants))
+            member.first_purchase_at = min(member.first_purchase_at or first, first)
+            member.last_purchase_at = max(member.last_purchase_at or last, last)
             if person.erased_at is not None:
                 # The books count what comes late; nobody acts on the stage of somebody who is gone.
                 continue
-            rhythm = before[person_id]
-            instants.sort()
-            if instants[-1] < news_from:
+            if last < news_from:
                 self._leave_to_job(person, later)
-            elif person.stage_is_stale or person.merged or not _follows(rhythm, instants[0]):
-                stale.append(person)
+            elif person.stage_is_stale or person.merged or not _follows(before, first):
+                stale[person.id] = person
             else:
-                for at in instants:
+                rhythm = before
+                for at in sorted(instants):
                     rhythm = purchased(rhythm, at, self.rules)
                 assert rhythm is not None
                 self._hold(person, advance(rhythm, self.rules, self.now), "purchase")
-        await self.judge(stale, "purchase")
+        await self.judge(stale.values(), "purchase")
         self._bought.clear()
 
     async def judge(self, members: Collection[Member], reason: str) -> None:
@@ -113,13 +110,13 @@ class Rhythms:
             if len(member.person_ids) == 1 and instants:
                 member.first_purchase_at, member.last_purchase_at = instants[0], instants[-1]
             self._hold(member, fold(instants, self.rules, self.now), reason)
-            member.stage_is_stale = False
+            if member.stage_is_stale:
+                member.stage_is_stale, member.is_changed = False, True
 
     def carry_on(self, members: Iterable[Member]) -> None:
         """Carry members on to now whose purchases have not changed."""
         for member in members:
             rhythm = rhythm_of(member)
-            member.stage_look_at = None
             self._hold(member, None if rhythm is None else advance(rhythm, self.rules, self.now), "recency")
 
     def _leave_to_job(self, member: Member, look_at: datetime) -> None:
@@ -183,19 +180,12 @@ class Rhythms:
         await repository.insert_history(self.session, self._past)
 
 
-def _before(person: Member, bought: Mapping[UUID, Sequence[datetime]]) -> Rhythm | None:
-    """The rhythm as it was before this batch, whose purchases the rows count already."""
-    rhythm = rhythm_of(person)
-    if rhythm is None:
+def _before(member: Member, fresh: int) -> Rhythm | None:
+    """The rhythm as it was before this batch, whose `fresh` purchases the row counts already."""
+    if member.purchases_count <= fresh:
         return None
-    fresh = sum(len(bought.get(member_id, ())) for member_id in person.person_ids)
-    return rhythm._replace(purchases=rhythm.purchases - fresh) if rhythm.purchases > fresh else None
-
-
-def _widen(member: Member, instants: Sequence[datetime]) -> None:
-    first, last = min(instants), max(instants)
-    member.first_purchase_at = min(member.first_purchase_at or first, first)
-    member.last_purchase_at = max(member.last_purchase_at or last, last)
+    rhythm = rhythm_of(member)
+    return None if rhythm is None else rhythm._replace(purchases=rhythm.purchases - fresh)
 
 
 def _follows(rhythm: Rhythm | None, at: datetime) -> bool:

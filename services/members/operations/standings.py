@@ -76,9 +76,23 @@ class Standings:
                 self._asked[member.id] = (member, reason)
             return
         points = sum(self._points.get(member_id, 0) for member_id in member.person_ids) if self._points else 0
-        facts = Facts(Figures(member.person_spend_minor, member.person_purchases, points))
+        figures = Figures(member.person_spend_minor, member.person_purchases, points)
+        if self._is_held(member, figures):
+            return
+        facts = Facts(figures)
         before = member.tier
         self.tell(member, before, judge(member, self.ladder, facts, now=self.now, at=at, reason=reason), None)
+
+    def _is_held(self, member: Member, figures: Figures) -> bool:
+        """Say whether a member holds for ever what the figures earn: so it is after most payments."""
+        level = self.ladder.earned(figures)
+        return (
+            level is not None
+            and level.rank == member.tier_rank
+            and level.name == member.tier
+            and member.tier_version == self.ladder.version
+            and member.terms.is_plain
+        )
 
     async def settle(self) -> None:
         """Judge whoever is judged by days, now that the batch is decided and its orders are written."""
@@ -124,6 +138,8 @@ class Standings:
         """Return the terms that differ from what is stored, and mark their members as having some."""
         changed = {}
         for member in members.values():
+            if member.terms.is_plain and not member.has_tier_terms:
+                continue
             if member.terms != self._before.get(member.id, PLAIN):
                 changed[member.id] = member.terms
                 if not member.has_tier_terms:

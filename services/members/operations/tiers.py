@@ -152,4 +152,5 @@ async def look_at_tiers(session: AsyncSession, *, limit: int, as_of: datetime | 
     for member_id in ids:
         changes.judge(changes.person(member_id), changes.now, "period_end")
     await changes.save()
-    return len(ids)
+    looks = [changes.person(member_id).terms.look_at for member_id in ids]
+    return sum(look_at is None or look_at > changes.now for look_at in looks)
