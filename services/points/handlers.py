@@ -17,6 +17,7 @@ from services.points.operations import (
     Cancel,
     Decline,
     Earn,
+    Joined,
     Link,
     Placed,
     Refund,
@@ -27,6 +28,8 @@ from shared.events import (
     CouponDeclined,
     CouponIssued,
     Envelope,
+    GroupJoined,
+    LinkShared,
     MemberBirthday,
     MemberCreated,
     MemberErased,
@@ -194,6 +197,26 @@ async def on_birthday(session: AsyncSession, events: Sequence[Envelope[MemberBir
     await operations.record_birthdays(
         session, [BirthdayRow(day.member_id, day.starts_at, day.ends_at) for day in birthdays]
     )
+
+
+@handlers.on(LinkShared, when=lambda link: link.sharer_id is not None and not link.is_bot)
+async def on_link_shared(session: AsyncSession, events: Sequence[Envelope[LinkShared]]) -> None:
+    """Remember who shared which link."""
+    links = (envelope.data for envelope in events)
+    sharers = {link.link_id: link.sharer_id for link in links if link.sharer_id is not None}
+    await operations.record_links(session, sharers)
+
+
+@handlers.on(GroupJoined, when=lambda seat: seat.link_id is not None)
+async def on_group_joined(session: AsyncSession, events: Sequence[Envelope[GroupJoined]]) -> None:
+    """Let who shared the link have what the rules give for bringing a member."""
+    seats = (envelope.data for envelope in events)
+    joined = [
+        Joined(seat.order_id, seat.member_id, seat.link_id, seat.paid_at)
+        for seat in seats
+        if seat.link_id is not None
+    ]
+    await operations.refer(session, joined)
 
 
 def _raise_first(results: Sequence[object]) -> None:

@@ -18,7 +18,7 @@ class LinkShared(Event, type="link.shared", topic="links", key="activity_id"):
     """A link to a group was made for sharing.
 
     Stated by: campaigns.
-    Heard by: analytics.
+    Heard by: points, analytics.
     """
 
     link_id: LinkId

@@ -213,5 +213,7 @@ def test_what_is_heard() -> None:
         "coupon.issued",
         "coupon.declined",
         "member.erased",
+        "link.shared",
+        "group.joined",
     }
     assert isinstance(envelope(paid(uuid4(), 1)), Envelope)

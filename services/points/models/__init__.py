@@ -13,6 +13,7 @@ from services.points.models.ledger import Account, Entry, Lot, LotMove, OrderSpe
 from services.points.models.lottery import Draw, LotteryOdds, LotteryPrize, LotteryRound
 from services.points.models.members import ErasedMember, MemberTier
 from services.points.models.orders import OrderRefund
+from services.points.models.referrals import Referral, ShareLink
 from services.points.models.rewards import MemberChoice, OrderBenefit, Redemption, Reward
 from services.points.models.rules import BackTest, CapUsage, EarningRule, MemberBirthday
 
@@ -42,5 +43,7 @@ __all__ = [
     "OrderRefund",
     "OrderSpend",
     "Redemption",
+    "Referral",
     "Reward",
+    "ShareLink",
 ]

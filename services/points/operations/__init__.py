@@ -68,6 +68,7 @@ from services.points.operations.mature import mature
 from services.points.operations.merge import Link, Merged, merge
 from services.points.operations.opening import Opened, Opening, open_balances
 from services.points.operations.redeem import redeem
+from services.points.operations.referrals import record_links, refer
 from services.points.operations.refund import Refunded, refund, refunded_lines
 from services.points.operations.returns import (
     CancelRedemption,
@@ -106,6 +107,7 @@ from services.points.repository.caps import BirthdayRow
 from services.points.repository.lottery import DrawRow, OddsRow
 from services.points.repository.orders import Refund
 from services.points.repository.redemptions import RedemptionRow
+from services.points.repository.referrals import Joined
 from services.points.repository.rules import RuleVersion
 from services.points.repository.shipping import Benefit, Choice
 from services.points.repository.tiers import TierRow
@@ -136,6 +138,7 @@ __all__ = [
     "Fulfil",
     "Held",
     "Hold",
+    "Joined",
     "Link",
     "Merged",
     "NewRule",
@@ -199,8 +202,10 @@ __all__ = [
     "prepare_due_rounds",
     "publish_odds",
     "record_birthdays",
+    "record_links",
     "record_tiers",
     "redeem",
+    "refer",
     "refund",
     "refunded_lines",
     "retire_reward",

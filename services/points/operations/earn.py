@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.operations.judging import Earn, Grant, judge_in_turn, judge_simply
 from services.points.operations.ledger import Ledger
+from services.points.operations.referrals import take_back_referrals
 from services.points.operations.refund import apply_refunds
 from services.points.repository import ledger as ledger_repository
 from services.points.repository import orders as order_repository
@@ -56,6 +57,7 @@ async def earn(session: AsyncSession, commands: Sequence[Earn]) -> list[Earned |
     if parked:
         await ledger.reload(session, {grants[refund.order_id].command.member_id for refund in parked})
         await apply_refunds(session, ledger, parked, rules)
+        await take_back_referrals(session, ledger, list(posted))
     await emit(session, ledger.events)
     return [_result(item, posted) for item in judged]
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.points.domain import EarnedOrder, Lot, RuleBook, claw_back_due
 from services.points.errors import RefundCurrencyMismatch
 from services.points.operations.ledger import DebtPolicy, Ledger
+from services.points.operations.referrals import take_back_referrals
 from services.points.operations.reverse import OrderReturn, return_spent
 from services.points.repository import orders as repository
 from services.points.repository import rules as rule_repository
@@ -45,6 +46,7 @@ async def refund(session: AsyncSession, commands: Sequence[Refund]) -> list[Refu
     due = [unique[key] for key in unique if key in fresh and key[0] in orders]
     if due:
         await apply_refunds(session, ledger, due, await rule_repository.rule_book(session))
+    await take_back_referrals(session, ledger, order_ids)
     await emit(session, ledger.events)
     results: list[Refunded | Refusal] = []
     for command in commands:

@@ -1,0 +1,107 @@
+"""Referrals: of oneself, in a circle, of a later-refunded order, and heard of in any order."""
+
+import random
+from typing import Any
+from uuid import UUID, uuid4
+
+from services.points import operations
+from services.points.operations import Joined
+from tests.points.ledger import NOW, Books, earn_of, outbox, refund_of
+
+
+async def share(books: Books, sharer: UUID) -> UUID:
+    link = uuid4()
+    async with books.database.transaction() as session:
+        await operations.record_links(session, {link: sharer})
+    return link
+
+
+async def join(books: Books, member: UUID, link: UUID, order_id: UUID | None = None) -> None:
+    async with books.database.transaction() as session:
+        await operations.refer(session, [Joined(order_id or uuid4(), member, link, NOW)])
+
+
+async def outcomes(books: Books) -> list[Any]:
+    return sorted(
+        tuple(row) for row in await books.rows("SELECT status, coalesce(refusal, '') FROM referrals")
+    )
+
+
+async def test_who_brought_a_member_earns_once(books: Books) -> None:
+    await books.rule_set(referral={"points": 100})
+    sharer, friend, order_id = uuid4(), uuid4(), uuid4()
+    link = await share(books, sharer)
+    await join(books, friend, link, order_id)
+    await join(books, friend, link, order_id)
+    await join(books, friend, link)
+    assert (await books.balance(sharer)).available_points == 100
+    assert await outcomes(books) == [("granted", ""), ("refused", "referred_before")]
+    async with books.database.reading() as session:
+        (event,) = await outbox(session, "points.earned")
+    assert (event["points"], event["reason"]) == (100, "Brought a member")
+    # What one is given for a friend is no order of one's own.
+    await books.assert_balanced()
+
+
+async def test_a_referral_of_oneself_is_refused(books: Books) -> None:
+    await books.rule_set(referral={"points": 100})
+    member = uuid4()
+    await join(books, member, await share(books, member))
+    assert await outcomes(books) == [("refused", "self")]
+    assert (await books.balance(member)).available_points == 0
+
+
+async def test_a_referral_in_a_circle_is_refused(books: Books) -> None:
+    await books.rule_set(referral={"points": 100, "first_only": False})
+    first, second, third = uuid4(), uuid4(), uuid4()
+    await join(books, second, await share(books, first))
+    await join(books, third, await share(books, second))
+    await join(books, first, await share(books, third))
+    await join(books, second, await share(books, third))
+    assert await outcomes(books) == [
+        ("granted", ""),
+        ("granted", ""),
+        ("refused", "circle"),
+        ("refused", "circle"),
+    ]
+    assert (await books.balance(third)).available_points == 0
+
+
+async def test_a_referral_of_a_later_refunded_order_goes_back(books: Books) -> None:
+    await books.rule_set(referral={"points": 100})
+    sharer = uuid4()
+    order = earn_of(uuid4())
+    await books.earn(order)
+    await join(books, order.member_id, await share(books, sharer), order.order_id)
+    await books.refund(refund_of(order, 4_000))
+    assert (await books.balance(sharer)).available_points == 100
+    await books.refund(refund_of(order, 6_000, refund_id="r2"))
+    assert (await books.balance(sharer)).available_points == 0
+    assert await outcomes(books) == [("taken_back", "")]
+    await books.assert_balanced()
+
+
+async def test_in_any_order_it_comes_to_the_same(books: Books) -> None:
+    await books.rule_set(referral={"points": 100})
+    for seed in range(6):
+        sharer, link, order = uuid4(), uuid4(), earn_of(uuid4())
+
+        async def links(link: UUID = link, sharer: UUID = sharer) -> None:
+            async with books.database.transaction() as session:
+                await operations.record_links(session, {link: sharer})
+
+        steps = [
+            lambda order=order: books.earn(order),
+            links,
+            lambda order=order, link=link: join(books, order.member_id, link, order.order_id),
+            lambda order=order: books.refund(refund_of(order, 10_000)),
+        ]
+        for step in random.Random(seed).sample(steps * 2, len(steps) * 2):
+            await step()
+        assert (await books.balance(sharer)).available_points == 0
+    await books.assert_balanced()
+
+
+async def test_nothing_is_kept_where_no_rule_pays_for_it(books: Books) -> None:
+    await join(books, uuid4(), await share(books, uuid4()))
+    assert await outcomes(books) == []
