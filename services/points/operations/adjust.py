@@ -148,11 +148,6 @@ async def lapse_adjustments(session: AsyncSession, *, limit: int) -> int:
     return await repository.lapse(session, limit)
 
 
-async def count_pending_adjustments(session: AsyncSession) -> int:
-    """Count proposals that wait for a second pair of eyes."""
-    return await repository.count_pending(session)
-
-
 async def _open(session: AsyncSession, moves: Sequence[tuple[UUID, int]]) -> Ledger:
     """Lock the accounts; only who is given something gets one made."""
     ledger = await Ledger.open(session, {member_id for member_id, _ in moves}, create=False)

@@ -98,10 +98,6 @@ LAPSE = text(
     """
 )
 
-PENDING = text(
-    "SELECT count(*) FROM adjustments WHERE status = 'pending_approval' AND lapses_at > clock_timestamp()"
-)
-
 
 async def add(session: AsyncSession, rows: Sequence[AdjustmentRow]) -> None:
     """Keep what was posted or proposed."""
@@ -156,8 +152,3 @@ async def find(session: AsyncSession, adjustment_id: UUID) -> AdjustmentRow | No
 async def lapse(session: AsyncSession, limit: int) -> int:
     """Let proposals lapse whose time is over; return how many."""
     return len((await session.scalars(LAPSE, {"limit": limit})).all())
-
-
-async def count_pending(session: AsyncSession) -> int:
-    """Count proposals that wait for somebody."""
-    return int((await session.execute(PENDING)).scalar_one())
