@@ -103,7 +103,11 @@ def schemas_of(name: str, database: Database) -> Iterator[list[Any]]:
     application = service_named(name).application(settings)
     app = from_this_machine(application)
     document = application.openapi()
-    batch_paths = [path for path, body in json_bodies(document) if alternatives(body)]
+    batch_paths = [
+        path
+        for path, body in json_bodies(document)
+        if alternatives(body) or body["schema"].get("type") == "array"
+    ]
     schemas = [
         schemathesis.openapi.from_dict(parts, config=configuration(batch_paths, limits_of_batches=limits))
         for parts, limits in ((document, False), (single_items(document, batch_paths), True))
