@@ -1,4 +1,4 @@
-"""The service's own PostgreSQL: engine, transactions, the declarative base, and what counts as an outage.
+"""The service's own PostgreSQL: engine, transactions, bulk copies, and what counts as an outage.
 
 The edge (HTTP route, consumer loop, job runner) opens a transaction and so commits it; operations and
 repositories only ever receive the session.
