@@ -61,8 +61,9 @@ async def reset(database: Database) -> None:
 
 
 async def seen(shop: Shop) -> dict[str, Any]:
-    """All that the API shows of everybody, but for the counter that only ever grows."""
-    return {name: {**await shop.member(name), "revision": None, "updated_at": None} for name in NAMES}
+    """All that the API shows of everybody, but for what only moves on: a counter, and when to look next."""
+    moving = {"revision": None, "updated_at": None, "stage_look_at": None}
+    return {name: {**await shop.member(name), **moving} for name in NAMES}
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
