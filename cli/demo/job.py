@@ -169,7 +169,7 @@ def _play(
         move_clock(platform)
         services.until("the points to expire", services.nothing_due)
         points = services.get("points", "/v1/summary")
-        result.checks += ledger_checks(books, datetime.now(UTC) + LATER, points, " a month later")
+        result.checks += ledger_checks(books, datetime.now(UTC) + LATER, points, " later")
 
 
 def _import(

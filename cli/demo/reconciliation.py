@@ -116,8 +116,8 @@ def ledger_checks(books: Books, now: datetime, points: Mapping[str, Any], when: 
         Check(
             f"points left{when}", books.points_left(now), points["available_points"] - points["debt_points"]
         ),
-        Check(f"sum of all ledger entries{when}", 0, points["entries_sum"]),
-        Check(f"lots that differ from balances{when}", 0, points["lot_mismatches"]),
+        Check(f"sum of all entries{when}", 0, points["entries_sum"]),
+        Check(f"lots unlike balances{when}", 0, points["lot_mismatches"]),
     ]
 
 
