@@ -146,6 +146,8 @@ def _report(check: Any, event: Any, case_id: str) -> str:
 
 
 @pytest.mark.slow
+# Thousands of requests: half a minute alone, many times that on a machine that has more to do.
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", SERVICES)
 def test_service_does_what_its_document_says(name: str, request: pytest.FixtureRequest) -> None:
     failures: dict[str, str] = {}
