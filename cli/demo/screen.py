@@ -126,7 +126,7 @@ def _written(value: Any) -> str:
     if isinstance(value, dict):
         if set(value) == {"USD"}:
             return f"{value['USD']:,}"
-        return " ".join(f"{name} {count:,}" for name, count in sorted(value.items()))
+        return "\n".join(f"{name} {count:,}" for name, count in sorted(value.items()))
     if isinstance(value, tuple):
         return ", ".join(_written(part) for part in value)
     return str(value)
