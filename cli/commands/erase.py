@@ -3,17 +3,15 @@
 import json
 from typing import Annotated, Any
 
-import httpx
 import typer
-from rich.console import Console
 
+from cli.commands.asking import ask_members
 from cli.commands.options import HomeOption, JsonOption
-from cli.platform import SERVICES, Home
+from cli.platform import Home
 from shared.settings import DEVELOPMENT_KEY
 
 __all__ = ["register"]
 
-EXIT_REFUSED, EXIT_UNREACHABLE = 1, 2
 REQUEST_TIMEOUT_SECONDS = 60.0
 
 
@@ -42,38 +40,17 @@ def erase(
     Exit code 0: erased, now or before. 1: refused, or not wanted after all. 2: members could not be asked.
     """
     body = {"member_id": member} if source is None else {"source": source, "external_id": member}
-    address = url or _url(Home(home))
+    address = url or Home(home).url("members")
     if not dry_run and not yes:
         _show(_asked(body, True, address, key), as_json=False, would=True)
         typer.confirm("Erase for good?", abort=True)
     _show(_asked(body, dry_run, address, key), as_json, would=dry_run)
 
 
-def _url(home: Home) -> str:
-    state = home.state()
-    port = state.ports["members"] if state is not None else SERVICES["members"]
-    return f"http://127.0.0.1:{port}"
-
-
 def _asked(body: dict[str, Any], dry_run: bool, url: str, key: str) -> dict[str, Any]:
-    console = Console(stderr=True)
-    try:
-        answer = httpx.post(
-            f"{url}/v1/members/erasures",
-            json=body,
-            params={"dry_run": dry_run},
-            headers={"Authorization": f"Bearer {key}"},
-            timeout=REQUEST_TIMEOUT_SECONDS,
-        )
-        told: dict[str, Any] = answer.json()
-    except (httpx.HTTPError, ValueError) as error:
-        console.print(f"[bold red]members could not be asked: {error}[/]", highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_UNREACHABLE) from error
-    if not answer.is_success:
-        words = told.get("detail") or told.get("title")
-        console.print(f"[bold red]{told.get('code')}[/]: {words}", highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_REFUSED)
-    return told
+    return ask_members(
+        "erasures", body, dry_run=dry_run, url=url, key=key, timeout_seconds=REQUEST_TIMEOUT_SECONDS
+    )
 
 
 def _show(told: dict[str, Any], as_json: bool, *, would: bool) -> None:

@@ -20,7 +20,7 @@ from cli.importing import (
     import_file,
     load_mapping,
 )
-from cli.platform import SERVICES, Home
+from cli.platform import Home
 from shared.settings import DEVELOPMENT_KEY
 
 __all__ = ["register"]
@@ -84,7 +84,7 @@ def import_orders_command(
     used. 1: members could not be reached or refused; --resume goes on.
     """
     _import(
-        file, "order", mapping, url or members_url(Home(home)), key, rejects, source, shop, zone, as_json,
+        file, "order", mapping, url or Home(home).url("members"), key, rejects, source, shop, zone, as_json,
         patience_seconds=patience, resume=resume, limit=limit, shift_days=shift_days, batch_rows=batch_rows,
     )  # fmt: skip
 
@@ -108,7 +108,7 @@ def import_refunds_command(
 ) -> None:
     """Import refunds from a file, by line where it says so; one whose order is not here yet waits for it."""
     _import(
-        file, "refund", mapping, url or members_url(Home(home)), key, rejects, source, shop, zone, as_json,
+        file, "refund", mapping, url or Home(home).url("members"), key, rejects, source, shop, zone, as_json,
         patience_seconds=patience, resume=resume, batch_rows=batch_rows,
     )  # fmt: skip
 
@@ -132,7 +132,7 @@ def import_cancellations_command(
 ) -> None:
     """Import cancellations from a file; one whose order is not here yet waits for it."""
     _import(
-        file, "cancellation", mapping, url or members_url(Home(home)), key, rejects, source, shop, zone,
+        file, "cancellation", mapping, url or Home(home).url("members"), key, rejects, source, shop, zone,
         as_json, patience_seconds=patience, resume=resume, batch_rows=batch_rows,
     )  # fmt: skip
 
@@ -172,8 +172,8 @@ def import_points_command(
     """
     where = Home(home)
     _import(
-        file, "opening", mapping, url or service_url(where, "points"), key, rejects, source, None, zone,
-        as_json, members_url=members or members_url(where), patience_seconds=patience, resume=resume,
+        file, "opening", mapping, url or where.url("points"), key, rejects, source, None, zone,
+        as_json, members_url=members or where.url("members"), patience_seconds=patience, resume=resume,
         limit=limit, batch_rows=batch_rows,
     )  # fmt: skip
 
@@ -218,18 +218,6 @@ def _import(
     _show(outcome, as_json)
     if outcome.rejected:
         raise typer.Exit(EXIT_SOME_REJECTED)
-
-
-def members_url(home: Home) -> str:
-    """Where members listens, by the home's state or by default."""
-    return service_url(home, "members")
-
-
-def service_url(home: Home, service: str) -> str:
-    """Where a service listens, by the home's state or by default."""
-    state = home.state()
-    port = state.ports[service] if state is not None else SERVICES[service]
-    return f"http://127.0.0.1:{port}"
 
 
 async def _with_progress(plan: ImportPlan, console: Console) -> Outcome:

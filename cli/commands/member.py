@@ -8,7 +8,7 @@ from rich.console import Console
 
 from cli.commands.options import HomeOption, JsonOption
 from cli.member import MemberUnknown, Unanswered, find, read, show_found, show_member
-from cli.platform import SERVICES, Home
+from cli.platform import Home
 from shared.settings import DEVELOPMENT_KEY
 
 __all__ = ["register"]
@@ -41,7 +41,7 @@ def member(
     `regulars member find TEXT` says who somebody is. Exit code 0: shown. 4: nobody is known by that name.
     1: members does not answer; without points, everything else is shown.
     """
-    urls = _urls(Home(home))
+    urls = {service: Home(home).url(service) for service in ("members", "points")}
     complaints = Console(stderr=True)
     try:
         if who == "find":
@@ -76,13 +76,6 @@ def _find(urls: dict[str, str], key: str, words: str, as_json: bool) -> None:
     if not members:
         raise MemberUnknown(f"Nobody is known as {words}.")
     show_found(members, Console())
-
-
-def _urls(home: Home) -> dict[str, str]:
-    """Where members and points listen, by the home's state or by default."""
-    state = home.state()
-    ports = state.ports if state is not None else SERVICES
-    return {service: f"http://127.0.0.1:{ports[service]}" for service in ("members", "points")}
 
 
 def register(app: typer.Typer) -> None:

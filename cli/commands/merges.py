@@ -4,17 +4,15 @@ import json
 from typing import Annotated, Any
 from uuid import UUID
 
-import httpx
 import typer
-from rich.console import Console
 
+from cli.commands.asking import ask_members
 from cli.commands.options import HomeOption, JsonOption
-from cli.platform import SERVICES, Home
+from cli.platform import Home
 from shared.settings import DEVELOPMENT_KEY
 
 __all__ = ["register"]
 
-EXIT_REFUSED, EXIT_UNREACHABLE = 1, 2
 REQUEST_TIMEOUT_SECONDS = 30.0
 
 Surviving = Annotated[UUID, typer.Argument(help="The member that stays.", show_default=False)]
@@ -44,7 +42,7 @@ def merge(
     Exit code 0: they are one person. 1: refused. 2: members could not be asked.
     """
     body = {"surviving_id": str(surviving), "merged_id": str(merged), "reason": reason}
-    _show(_asked("merges", body, dry_run, url or _url(Home(home)), key), as_json)
+    _show(_asked("merges", body, dry_run, url or Home(home).url("members"), key), as_json)
 
 
 def unmerge(
@@ -62,34 +60,11 @@ def unmerge(
     Exit code 0: they are two. 1: refused. 2: members could not be asked.
     """
     body = {"surviving_id": str(surviving), "merged_id": str(merged), "reason": reason}
-    _show(_asked("unmerges", body, dry_run, url or _url(Home(home)), key), as_json)
-
-
-def _url(home: Home) -> str:
-    state = home.state()
-    port = state.ports["members"] if state is not None else SERVICES["members"]
-    return f"http://127.0.0.1:{port}"
+    _show(_asked("unmerges", body, dry_run, url or Home(home).url("members"), key), as_json)
 
 
 def _asked(what: str, body: dict[str, Any], dry_run: bool, url: str, key: str) -> dict[str, Any]:
-    console = Console(stderr=True)
-    try:
-        answer = httpx.post(
-            f"{url}/v1/members/{what}",
-            json=body,
-            params={"dry_run": dry_run},
-            headers={"Authorization": f"Bearer {key}"},
-            timeout=REQUEST_TIMEOUT_SECONDS,
-        )
-        told: dict[str, Any] = answer.json()
-    except (httpx.HTTPError, ValueError) as error:
-        console.print(f"[bold red]members could not be asked: {error}[/]", highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_UNREACHABLE) from error
-    if not answer.is_success:
-        words = told.get("detail") or told.get("title")
-        console.print(f"[bold red]{told.get('code')}[/]: {words}", highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_REFUSED)
-    return told
+    return ask_members(what, body, dry_run=dry_run, url=url, key=key, timeout_seconds=REQUEST_TIMEOUT_SECONDS)
 
 
 def _show(told: dict[str, Any], as_json: bool) -> None:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cli.commands.options import HomeOption, JsonOption
-from cli.platform import SERVICES, Home
+from cli.platform import Home
 from shared.settings import DEVELOPMENT_KEY
 
 __all__ = ["register"]
@@ -91,7 +91,7 @@ def verify_ledger(
     headers = {"Authorization": f"Bearer {key}"}
     try:
         with httpx.Client(
-            base_url=url or points_url(Home(home)), headers=headers, timeout=REQUEST_TIMEOUT_SECONDS
+            base_url=url or Home(home).url("points"), headers=headers, timeout=REQUEST_TIMEOUT_SECONDS
         ) as client:
             if member is not None:
                 books.add(asked(client, f"/v1/audit/accounts/{member}", {}))
@@ -103,13 +103,6 @@ def verify_ledger(
     _show(books, as_json)
     if not books.is_right:
         raise typer.Exit(EXIT_FINDINGS)
-
-
-def points_url(home: Home) -> str:
-    """Where points listens, by the home's state or by default."""
-    state = home.state()
-    port = state.ports["points"] if state is not None else SERVICES["points"]
-    return f"http://127.0.0.1:{port}"
 
 
 def _verify_all(client: httpx.Client, books: Books, slice_accounts: int, console: Console) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from cli.commands.options import HomeOption, JsonOption
-from cli.commands.verify import EXIT_FINDINGS, EXIT_UNREACHABLE, Unanswered, asked, points_url
+from cli.commands.verify import EXIT_FINDINGS, EXIT_UNREACHABLE, Unanswered, asked
 from cli.platform import Home
 from services.points.domain import Draw, Odds, Prize
 from services.points.domain.lottery import problems_of
@@ -49,7 +49,7 @@ def verify_draw(
     headers = {"Authorization": f"Bearer {key}"}
     try:
         with httpx.Client(
-            base_url=url or points_url(Home(home)), headers=headers, timeout=REQUEST_TIMEOUT_SECONDS
+            base_url=url or Home(home).url("points"), headers=headers, timeout=REQUEST_TIMEOUT_SECONDS
         ) as client:
             shown = asked(client, f"/v1/draws/{draw_id}", {})
     except (httpx.HTTPError, Unanswered) as error:

@@ -109,6 +109,12 @@ class Home:
         except (OSError, msgspec.DecodeError):
             return None
 
+    def url(self, service: str) -> str:
+        """Where a service listens: as it was last started here, else by default."""
+        state = self.state()
+        ports = SERVICES if state is None else state.ports
+        return f"http://127.0.0.1:{ports[service]}"
+
     def keep_state(self, state: PlatformState) -> None:
         """Remember what is being started."""
         write_privately(self._state, msgspec.json.format(msgspec.json.encode(state)))

@@ -30,7 +30,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         known = json.get("external_id") != "stranger"
         return httpx.Response(201 if known else 404, json=TOLD if known else REFUSED)
 
-    monkeypatch.setattr("cli.commands.erase.httpx.post", post)
+    monkeypatch.setattr("cli.commands.asking.httpx.post", post)
     return found
 
 

@@ -15,7 +15,7 @@ from services.members.schemas import MemberOut, MemberPage, StageOut
 from services.members.settings import settings
 from shared.problems import InvalidItem, Refusal
 
-__all__ = ["answer", "encode", "etag", "member_out", "member_page", "merged", "revisions_of", "status_of"]
+__all__ = ["answer", "encode", "etag", "member_out", "member_page", "merged", "revisions_of"]
 
 DAY = timedelta(days=1)
 
@@ -44,7 +44,8 @@ def answer(
         if isinstance(outcome, Refusal):
             raise outcome
         body = shape(outcome)
-        return _json(body, status_of(body))
+        status = 200 if body["status"] == "unchanged" else 202 if body.get("state") == "parked" else 201
+        return _json(body, status)
     results = [
         {"status": "refused", "problem": outcome.problem()}
         if isinstance(outcome, Refusal)
@@ -54,11 +55,6 @@ def answer(
     counts = Counter(result["status"] for result in results)
     statuses = ("accepted", "unchanged", "refused")
     return _json({**{status: counts[status] for status in statuses}, "results": results}, 200)
-
-
-def status_of(body: dict[str, Any]) -> int:
-    """The status of a single item's answer."""
-    return 200 if body["status"] == "unchanged" else 202 if body.get("state") == "parked" else 201
 
 
 def encode(body: Any) -> bytes:

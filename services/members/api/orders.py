@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members import operations
-from services.members.api.answers import answer, encode, merged, status_of
+from services.members.api.answers import answer, encode, merged
 from services.members.domain import IncomingOrder, state_of
 from services.members.errors import (
     CancellationConflict,
@@ -105,7 +105,7 @@ orders_desk: Desk[tuple[IncomingOrder, str], OrderTaken] = Desk(
     "orders",
     _take_singles,
     lambda taken: encode(_order_taken(taken)),
-    status=lambda taken: status_of(_order_taken(taken)),
+    status=lambda taken: 201 if taken.changed else 200,
 )
 
 
