@@ -3,6 +3,7 @@
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Date,
     Identity,
@@ -11,12 +12,13 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from services.members.models.tables import INSTANT, NOW, ROOM, member_column, metadata
+from services.members.models.base import INSTANT, ROOM, member_column, metadata, stamp_column
 
 __all__ = [
     "lifecycles",
@@ -26,7 +28,27 @@ __all__ = [
     "tier_policies",
     "tier_purchases",
     "tier_terms",
+    "tiers",
 ]
+
+# Every version of the tier table stays, so that one can tell by which a member was judged.
+tiers = Table(
+    "tiers",
+    metadata,
+    Column("version", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("min_spend_minor", BigInteger),
+    Column("min_orders", BigInteger),
+    Column("min_points", BigInteger),
+    Column("benefits", JSONB, nullable=False, server_default=text("'{}'")),
+    stamp_column("created_at"),
+    PrimaryKeyConstraint("version", "name", name="pk_tiers"),
+    UniqueConstraint("version", "rank", name="uq_tiers_rank"),
+    CheckConstraint("min_spend_minor >= 0", name="min_spend_minor"),
+    CheckConstraint("min_orders >= 0", name="min_orders"),
+    CheckConstraint("min_points >= 0", name="min_points"),
+)
 
 # Window, period and the rest of each version of the tier table; what is left out is as it is by default.
 tier_policies = Table(
@@ -35,7 +57,7 @@ tier_policies = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("policy", JSONB, nullable=False),
     Column("actor", Text, nullable=False),
-    Column("created_at", INSTANT, nullable=False, server_default=NOW),
+    stamp_column("created_at"),
 )
 
 # Every version of the rules that stages are judged by, and how far each has reached the members there are.
@@ -45,7 +67,7 @@ lifecycles = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("rules", JSONB, nullable=False),
     Column("actor", Text, nullable=False),
-    Column("created_at", INSTANT, nullable=False, server_default=NOW),
+    stamp_column("created_at"),
     # Whom the rules have reached, in the order of ids; null in the beginning.
     Column("swept_to", Uuid),
     Column("is_swept", Boolean, nullable=False, server_default=text("false")),
@@ -113,7 +135,7 @@ tier_history = Table(
     Column("orders", BigInteger),
     Column("points", BigInteger),
     Column("tier_version", Integer, nullable=False),
-    Column("recorded_at", INSTANT, nullable=False, server_default=NOW),
+    stamp_column("recorded_at"),
     Index("ix_tier_history_member_id", "member_id", "id"),
 )
 
@@ -133,6 +155,6 @@ stage_history = Table(
     Column("expected_interval_days", Integer, nullable=False),
     Column("strategy", Text),
     Column("rules_version", Integer, nullable=False),
-    Column("recorded_at", INSTANT, nullable=False, server_default=NOW),
+    stamp_column("recorded_at"),
     Index("ix_stage_history_member_id", "member_id", "id"),
 )
