@@ -7,13 +7,13 @@ starting six processes takes. The variable asks not to litter source folders; a 
 import sys
 from collections.abc import Mapping
 
-from cli.embedded.kafka import cache_dir
+from cli.cache import cache_dir
 
 __all__ = ["with_bytecode", "write_bytecode"]
 
 
 def _folder() -> str:
-    return str(cache_dir().parent / "bytecode")
+    return str(cache_dir() / "bytecode")
 
 
 def write_bytecode() -> None:

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, contextmanager
 
 import typer
 
-from cli.embedded.postgres import EmbeddedPostgres
 from cli.platform import SERVICES, Home, NothingStarted
 from shared.bus import Bus, connect
 from shared.database import Database
@@ -35,6 +34,9 @@ def reachable_servers(home: Home) -> Iterator[None]:
             # The platform runs and holds the lock.
             yield
             return
+        # Only where the embedded server was started before is it installed: containers do without.
+        from cli.embedded.postgres import EmbeddedPostgres
+
         server = EmbeddedPostgres(home.postgres).start()
         try:
             yield

@@ -17,7 +17,8 @@ from cli.demo import DatasetMissing, DemoFailed, play
 from cli.demo.client import Refused, Stuck
 from cli.demo.screen import Screen, show
 from cli.importing import ImportAborted
-from cli.platform import SERVICES, Platform, PlatformDidNotStart, free_ports
+from cli.platform import SERVICES
+from cli.platform.platform import Platform, PlatformDidNotStart, free_ports
 
 __all__ = ["register"]
 

@@ -13,7 +13,8 @@ from cli.demo.purchases import DatasetMissing, dataset
 from cli.embedded.kafka import unavailable_reason
 from cli.embedded.ports import is_free
 from cli.embedded.postgres import EmbeddedPostgres
-from cli.platform import SERVICES, Home, Platform, PlatformState
+from cli.platform import SERVICES, Home, PlatformState
+from cli.platform.platform import Platform
 
 __all__ = ["register"]
 

@@ -1,4 +1,4 @@
-"""`regulars migrate`, `topics`, `replay` and `bench`: what an operator does now and then."""
+"""`regulars migrate`, `topics` and `replay`: what an operator does now and then."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,6 @@ from rich.table import Table
 from cli.commands.options import HomeOption, JsonOption
 from cli.databases import bus_of, databases_of, reachable_servers, service_named
 from cli.platform import SERVICES, Home, NothingStarted
-from cli.platform.supervision import Supervisor
 from shared.bus import BusUnavailable
 from shared.events import TOPICS
 
@@ -116,6 +115,12 @@ def replay(
 @contextlib.contextmanager
 def _stopped(home: Home, service: str) -> Iterator[None]:
     """The service is stopped inside, if the platform runs."""
+    if home.state() is None:
+        yield
+        return
+    # Installed wherever a platform was started.
+    from cli.platform.supervision import Supervisor
+
     supervisor = Supervisor(home, [])
     try:
         supervisor.stop_program(service)
@@ -136,19 +141,8 @@ async def _rewind(home: Home, service: str, wanted: list[str]) -> int:
     return len(offsets)
 
 
-def bench(context: typer.Context) -> None:
-    """Measure, each figure beside its floor; `--only NAME`, `--json` and `--list` are handed on."""
-    from bench.__main__ import main
-
-    raise typer.Exit(main(context.args))
-
-
-HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("migrate")(migrate)
     app.command("topics")(topics)
     app.command("replay")(replay)
-    app.command("bench", context_settings=HANDED_ON)(bench)

@@ -14,7 +14,8 @@ from rich.table import Table
 from cli.commands.options import BusName, BusOption, HomeOption, JsonOption
 from cli.embedded.kafka import KafkaDidNotStart
 from cli.embedded.postgres import PostgresDidNotStart
-from cli.platform import SERVICES, Platform, PlatformDidNotStart
+from cli.platform import SERVICES
+from cli.platform.platform import Platform, PlatformDidNotStart
 from shared.clock import utc_now
 
 __all__ = ["register"]

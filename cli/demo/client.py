@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from cli.platform import SERVICES, Platform
+from cli.platform import SERVICES
+from cli.platform.platform import Platform
 
 __all__ = ["Refused", "Services", "Stuck"]
 

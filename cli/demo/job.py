@@ -25,7 +25,7 @@ from cli.demo.reconciliation import (
 )
 from cli.demo.returns import play_returns
 from cli.importing import ImportPlan, import_file, load_mapping
-from cli.platform import Platform
+from cli.platform.platform import Platform
 
 __all__ = ["DemoFailed", "DemoResult", "Watcher", "play"]
 

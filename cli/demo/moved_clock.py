@@ -11,7 +11,8 @@ from datetime import timedelta
 
 import asyncpg
 
-from cli.platform import SERVICES, Platform
+from cli.platform import SERVICES
+from cli.platform.platform import Platform
 
 __all__ = ["LATER", "move_clock"]
 

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import psutil
 
+from cli.cache import cache_dir
 from cli.embedded.ports import LOOPBACK, remembered_port
 
 __all__ = ["KAFKA_VERSION", "EmbeddedKafka", "KafkaDidNotStart", "unavailable_reason"]
@@ -61,16 +62,9 @@ def unavailable_reason() -> str | None:
     return None
 
 
-def cache_dir() -> Path:
-    """Where the resolved class path is remembered; REGULARS_CACHE or the user's cache directory."""
-    chosen = os.environ.get("REGULARS_CACHE")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "regulars" / "kafka"
-
-
 def class_path() -> list[str]:
     """The jars of Kafka, resolved on the first call and remembered, so that later starts need no network."""
-    remembered = cache_dir() / f"{KAFKA_VERSION}.json"
+    remembered = _cache() / f"{KAFKA_VERSION}.json"
     if remembered.exists():
         jars: list[str] = json.loads(remembered.read_text())
         if jars and all(Path(jar).exists() for jar in jars):
@@ -86,11 +80,15 @@ def class_path() -> list[str]:
     return jars
 
 
+def _cache() -> Path:
+    return cache_dir() / "kafka"
+
+
 def _resolve() -> list[str]:
     """Fetch what is missing of Kafka's jars and return all of them."""
     import jgo
 
-    environment = jgo.build(COORDINATES, cache_dir=cache_dir() / "jars")
+    environment = jgo.build(COORDINATES, cache_dir=_cache() / "jars")
     # jgo sorts jars that are Java modules into a second folder; Kafka wants all of them on the class path.
     folders = (environment.path / "jars", environment.path / "modules")
     jars = sorted(str(jar) for folder in folders for jar in folder.glob("*.jar"))

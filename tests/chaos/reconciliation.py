@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 
 from cli.mail_sink import deliveries
-from cli.platform import SERVICES, Platform
+from cli.platform import SERVICES
+from cli.platform.platform import Platform
 from shared.testing import eventually
 from tests.chaos.storefront import Books
 

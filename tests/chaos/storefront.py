@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from cli.platform import Platform
+from cli.platform.platform import Platform
 from shared.bus import Outgoing
 from shared.testing import eventually
 

