@@ -5,7 +5,12 @@ import os
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.services", "tests.fixtures.platform"]
+pytest_plugins = [
+    "tests.fixtures.servers",
+    "tests.fixtures.services",
+    "tests.fixtures.platform",
+    "tests.fixtures.moment",
+]
 
 # A property is about answers, not about how long a busy machine takes to find them.
 settings.register_profile("regulars", deadline=None)

@@ -14,23 +14,21 @@ from services.members.domain import Level, LifecycleRules, Period, Policy, Windo
 from services.members.handlers import handlers
 from services.members.jobs import jobs
 from services.members.operations import Standing, TierLock, TierPurchase
-from shared.clock import utc_now
 from shared.events import Envelope, Event, PointsClawedBack, PointsEarned, RewardGranted
 from shared.ids import new_id
+from tests.fixtures.moment import now, today
 from tests.members.shop import Shop, cancellation, order, refund
 
 LEVELS = [Level("bronze", 0, 0), Level("silver", 1, 20_000), Level("gold", 2, 50_000)]
 ROLLING = Policy(window=Window("rolling_days", 90), period=Period("months", 3))
-NOW = utc_now()
-TODAY = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def ago(days: float) -> str:
-    return (NOW - timedelta(days=days)).isoformat()
+    return (now() - timedelta(days=days)).isoformat()
 
 
 def ahead(days: float) -> datetime:
-    return NOW + timedelta(days=days)
+    return now() + timedelta(days=days)
 
 
 async def program(shop: Shop, policy: Policy = ROLLING, levels: Sequence[Level] = LEVELS) -> None:
@@ -62,7 +60,7 @@ async def standing(shop: Shop, customer: str = "kim") -> Standing:
 async def hear(shop: Shop, *events: Event) -> None:
     async with shop.database.transaction() as session:
         envelopes: list[Envelope[Any]] = [
-            Envelope(id=new_id(), type=each.type, source="points", time=NOW, key=each.key, data=each)
+            Envelope(id=new_id(), type=each.type, source="points", time=now(), key=each.key, data=each)
             for each in events
         ]
         await handlers.dispatch(session, envelopes)
@@ -108,7 +106,7 @@ async def test_a_tier_earned_again_is_prolonged_and_on_record(shop: Shop) -> Non
     await shop.take(order(1, total_minor=50_000, placed_at=ago(60)))
     # As if the tier had been reached three months ago.
     async with shop.database.transaction() as session:
-        await session.execute(text("UPDATE tier_terms SET ends_at = :day"), {"day": TODAY})
+        await session.execute(text("UPDATE tier_terms SET ends_at = :day"), {"day": today()})
     await shop.take(order(2, total_minor=1, placed_at=ago(0)))
     assert [kind for kind, _ in await tiers_said(shop)] == ["upgraded", "prolonged"]
     member_id = await shop.member_id()
@@ -179,7 +177,7 @@ async def test_shuffled_and_repeated_delivery_comes_to_the_same(
         await (shop.take(document) if verb == "take" else shop.refund(document))
     await judge_stages(shop, ahead(1))
     # What each buyer kept decides, in the window or since joining; and the stages are those of the orders.
-    first = NOW - timedelta(days=89) if policy is ROLLING else datetime(2000, 1, 1, tzinfo=UTC)
+    first = now() - timedelta(days=89) if policy is ROLLING else datetime(2000, 1, 1, tzinfo=UTC)
     for index, buyer in enumerate(buyers):
         kept = [
             each["lines"][0]["unit_price_minor"]
@@ -221,7 +219,7 @@ def earned(member_id: UUID, points: int, days: float, order_id: UUID | None = No
         points=points,
         reason="order",
         rule_version=1,
-        earned_at=NOW - timedelta(days=days),
+        earned_at=now() - timedelta(days=days),
         balance_points=0,
     )
 
@@ -246,7 +244,7 @@ async def test_points_earned_reach_a_tier_and_clawed_back_ones_were_never_earned
         order_id=new,
         refund_id="r",
         points=300,
-        clawed_back_at=NOW,
+        clawed_back_at=now(),
         balance_points=0,
     )
     await hear(shop, clawed)
@@ -314,7 +312,7 @@ def granted(member_id: UUID, tier: str | None, kind: str = "tier_upgrade") -> Re
         reward_id=new_id(),
         reward_kind=kind,
         reference=tier,
-        granted_at=NOW,
+        granted_at=now(),
     )
 
 

@@ -7,8 +7,9 @@ from sqlalchemy import text
 
 from services.members import operations
 from services.members.domain import LifecycleRules
+from tests.fixtures.moment import now
 from tests.members.shop import Shop, cancellation, order
-from tests.members.test_program import NOW, ago, ahead, judge_stages, run_job, standing
+from tests.members.test_program import ago, ahead, judge_stages, run_job, standing
 
 
 async def stages_said(shop: Shop) -> list[tuple[str, str, str]]:
@@ -32,7 +33,7 @@ async def test_an_import_of_years_says_one_stage_and_reads_are_right_before_it(s
         await shop.take(document)
     assert await stages_said(shop) == []
     assert (await standing(shop)).stage.stage == "lost"
-    assert await judge_stages(shop, NOW) == 0
+    assert await judge_stages(shop, now()) == 0
     assert await judge_stages(shop, ahead(1)) == 1
     assert await judge_stages(shop, ahead(1)) == 0
     assert await stages_said(shop) == [("identification", "lost", "history")]

@@ -23,6 +23,7 @@ from shared.events import Envelope, Event, OrderPaid
 from shared.ids import new_id
 from shared.outbox import emit
 from shared.problems import Refusal
+from tests.fixtures.moment import now
 from tests.fixtures.services import emitted
 
 # Accounts whose cached figures are not what their entries and lots give when they are gone through again.
@@ -70,7 +71,6 @@ PASS_TIME = (
     "UPDATE holds SET expires_at = expires_at - CAST(:by AS interval)",
 )
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
 
 
@@ -80,10 +80,11 @@ def order_of(
     *,
     order_id: UUID | None = None,
     currency: str = "USD",
-    paid_at: datetime = NOW,
+    paid_at: datetime | None = None,
     **facts: Any,
 ) -> OrderPaid:
-    """A paid order, with whatever else a rule may ask of it."""
+    """An order that is paid now unless it says else, with whatever else a rule may ask of it."""
+    paid_at = paid_at or now()
     return OrderPaid(
         **{
             "order_id": order_id or new_id(),
@@ -123,7 +124,7 @@ def refund_of(
     *,
     refund_id: str = "r1",
     complete: bool = False,
-    refunded_at: datetime = NOW,
+    refunded_at: datetime | None = None,
     currency: str | None = None,
 ) -> Refund:
     """A refund of an order."""
@@ -136,7 +137,7 @@ def refund_of(
         amount_minor,
         complete,
         "members",
-        refunded_at,
+        refunded_at or now(),
     )
 
 
@@ -171,7 +172,7 @@ def envelope(event: Event, *, source: str = "members") -> Envelope[Event]:
         id=new_id(),
         type=event.type,
         source=source,
-        time=NOW,
+        time=now(),
         key=event.key,
         data=event,
         version=event.version,
@@ -234,14 +235,19 @@ class Books:
         member_id: UUID,
         points: int,
         *,
-        expires_at: datetime | None = NOW + 365 * DAY,
+        expires_at: datetime | msgspec.UnsetType | None = msgspec.UNSET,
         matures_at: datetime | None = None,
         pending: bool = False,
         policy: ExpiryPolicy | None = None,
         order_id: UUID | None = None,
-        earned_at: datetime = NOW,
+        earned_at: datetime | None = None,
     ) -> UUID:
-        """Give points as an earning rule would that makes them wait or slide; return the entry."""
+        """Give points as an earning rule would that makes them wait or slide; return the entry.
+
+        They live for a year unless it says else, and are earned now.
+        """
+        earned_at = earned_at or now()
+        expires_at = now() + 365 * DAY if expires_at is msgspec.UNSET else expires_at
         async with self.database.transaction() as session:
             ledger = await Ledger.open(session, [member_id])
             account = ledger.accounts[member_id]
@@ -316,12 +322,12 @@ class Books:
 
     async def cancel(self, order_id: UUID, member_id: UUID) -> None:
         async with self.database.transaction() as session:
-            await operations.cancel(session, [operations.Cancel(order_id, member_id, "members", NOW)])
+            await operations.cancel(session, [operations.Cancel(order_id, member_id, "members", now())])
 
     async def reverse(self, about_id: UUID, reference: str, up_to_points: int | None = None) -> int:
         async with self.database.transaction() as session:
             ledger = await Ledger.open(session, [])
-            command = Reverse(about_id, reference, "test", "Given back", NOW, up_to_points)
+            command = Reverse(about_id, reference, "test", "Given back", now(), up_to_points)
             (points,) = await reverse(session, ledger, [command])
             await emit(session, ledger.events)
             return points

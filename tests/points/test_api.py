@@ -14,7 +14,8 @@ from services.points.settings import PointsSettings
 from shared.auth import create_key
 from shared.database import Database
 from shared.testing import api_client
-from tests.points.ledger import DAY, NOW, Books, earn_of, refund_of
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, earn_of, refund_of
 
 COUPON = {"name": "5 off", "kind": "coupon", "cost_points": 100, "coupon": {"promotion_id": "5-off"}}
 
@@ -54,7 +55,7 @@ async def test_balance_and_entries(client: httpx.AsyncClient, books: Books) -> N
             "transferred": 0,
             "forfeited": 0,
         },
-        "expirations": [{"expires_at": (NOW + 365 * DAY).isoformat().replace("+00:00", "Z"), "points": 60}],
+        "expirations": [{"expires_at": (now() + 365 * DAY).isoformat().replace("+00:00", "Z"), "points": 60}],
         "maturities": [],
     }
     page = (await client.get(f"/v1/members/{member}/entries", params={"limit": 1})).json()
@@ -200,7 +201,7 @@ async def test_rules_have_versions(client: httpx.AsyncClient) -> None:
     assert rules["current"]["lot_lifetime_days"] == 365
     answer = await client.put("/v1/rules/earning", json={"points_per_unit": 2})
     assert (answer.status_code, answer.json()["version"]) == (200, 2)
-    later = (NOW + timedelta(days=30)).isoformat()
+    later = (now() + timedelta(days=30)).isoformat()
     await client.put("/v1/rules/earning", json={"points_per_unit": 3, "effective_at": later})
     rules = (await client.get("/v1/rules/earning")).json()
     assert rules["current"]["version"] == 2

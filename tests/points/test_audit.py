@@ -15,7 +15,8 @@ from shared.auth import create_key
 from shared.database import Database
 from shared.metrics import REGISTRY
 from shared.testing import api_client
-from tests.points.ledger import DAY, NOW, Books, coupon, earn_of, refund_of
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, coupon, earn_of, refund_of
 
 KIM, LEE, MAX = (UUID(int=number) for number in (1, 2, 3))
 
@@ -25,7 +26,7 @@ async def history(books: Books) -> None:
     reward = coupon(30)
     await books.add(reward)
     order = earn_of(KIM)
-    await books.earn(order, earn_of(KIM, 5_000, paid_at=NOW - 300 * DAY), earn_of(LEE), earn_of(MAX, 99))
+    await books.earn(order, earn_of(KIM, 5_000, paid_at=now() - 300 * DAY), earn_of(LEE), earn_of(MAX, 99))
     await books.redeem((KIM, reward.id))
     await books.refund(refund_of(order, 4_000))
     await books.pass_time(100 * DAY)

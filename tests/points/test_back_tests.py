@@ -12,7 +12,8 @@ from services.points.app import service
 from services.points.settings import PointsSettings
 from shared.database import Database
 from shared.testing import api_client
-from tests.points.ledger import DAY, NOW, Books, earn_of
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, earn_of
 from tests.points.test_earning import bought, line
 
 
@@ -24,7 +25,7 @@ async def client(points_database: Database) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def run(client: httpx.AsyncClient, books: Books, **body: Any) -> dict[str, Any]:
-    window = {"paid_from": (NOW - 400 * DAY).isoformat(), "paid_until": (NOW + DAY).isoformat()}
+    window = {"paid_from": (now() - 400 * DAY).isoformat(), "paid_until": (now() + DAY).isoformat()}
     answer = await client.post("/v1/rules/earning/back-tests", json=window | body)
     assert answer.status_code == 202, answer.text
     where = f"/v1/rules/earning/back-tests/{answer.json()['back_test_id']}"
@@ -41,8 +42,8 @@ async def test_a_draft_is_tried_on_stored_orders(client: httpx.AsyncClient, book
         bought(tea, line(1, 5_000, category="tea"), line(2, 5_000)),
         bought(tea, line(1, 1_000, category="tea")),
         bought(plain, line(1, 30_000)),
-        earn_of(old, 2_000, paid_at=NOW - 380 * DAY),
-        earn_of(uuid4(), 7_000, paid_at=NOW - 500 * DAY),
+        earn_of(old, 2_000, paid_at=now() - 380 * DAY),
+        earn_of(uuid4(), 7_000, paid_at=now() - 500 * DAY),
     )
     before = await books.summary()
     report = await run(
@@ -92,7 +93,7 @@ async def test_a_version_tried_on_its_own_orders_changes_nothing(
     version = await books.rule_set(base={"points": 3}, caps=[{"per": "day", "points": 100}])
     member = uuid4()
     await books.earn(earn_of(member), earn_of(member))
-    report = await run(client, books, version=version, paid_from=NOW.isoformat())
+    report = await run(client, books, version=version, paid_from=now().isoformat())
     assert report["orders_changed"] == 4
 
 

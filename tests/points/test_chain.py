@@ -12,7 +12,8 @@ from services.points.models import Base
 from services.points.repository.chain import ANCHOR, CANONICAL
 from services.points.repository.ledger import EntryRow, add_entries
 from shared.ids import new_id
-from tests.points.ledger import DAY, NOW, Books, coupon, earn_of, refund_of
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, coupon, earn_of, refund_of
 
 # The hashes as SQL alone makes them, from the definition: each over the one before it and the row.
 LINKS = f"""
@@ -27,7 +28,7 @@ async def test_every_way_of_writing_an_entry_makes_the_same_hash(books: Books) -
     """Copied rows are hashed in Python, expiries by the statement that enters them."""
     member, other, reward = uuid4(), uuid4(), coupon(10)
     await books.add(reward)
-    spent, late = earn_of(member), earn_of(member, 5_000, paid_at=NOW - 400 * DAY)
+    spent, late = earn_of(member), earn_of(member, 5_000, paid_at=now() - 400 * DAY)
     await books.earn(spent, earn_of(other, 99), late, earn_of(member, 7_777))
     await books.redeem((member, reward.id))
     await books.refund(refund_of(spent, 4_000), refund_of(spent, 6_000, refund_id="r2"))
@@ -52,10 +53,23 @@ async def test_every_way_of_writing_an_entry_makes_the_same_hash(books: Books) -
 )
 async def test_python_and_sql_agree_on_the_bytes_of(books: Books, row: dict[str, Any]) -> None:
     plain = EntryRow(
-        uuid4(), 1, new_id(), "earn", "issuance", 1, uuid4(), "", 1, None, None, "members", "Order paid", NOW
+        uuid4(),
+        1,
+        new_id(),
+        "earn",
+        "issuance",
+        1,
+        uuid4(),
+        "",
+        1,
+        None,
+        None,
+        "members",
+        "Order paid",
+        now(),
     )
     async with books.database.transaction() as session:
-        await add_entries(session, [plain._replace(**row)], recorded_at=NOW + timedelta(microseconds=1))  # type: ignore[arg-type]  # the fields of a row, by name
+        await add_entries(session, [plain._replace(**row)], recorded_at=now() + timedelta(microseconds=1))  # type: ignore[arg-type]  # the fields of a row, by name
     (link,) = await books.rows(LINKS)
     assert link.hash == link.expected
 

@@ -13,7 +13,8 @@ from services.points import operations
 from services.points.domain.rule_sets import PROGRAM
 from services.points.operations import BirthdayRow, Earn, Refund, TierRow
 from shared.events import OrderLine, Participation
-from tests.points.ledger import DAY, NOW, Books, earn_of, outbox, refund_of
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, earn_of, outbox, refund_of
 
 
 def line(number: int, amount_minor: int, *, quantity: int = 1, **facts: Any) -> OrderLine:
@@ -110,7 +111,7 @@ async def test_earned_30_of_80_daily_cap(books: Books) -> None:
     member = uuid4()
     await books.rule_set(caps=[{"per": "day", "points": 100}])
     first, second, third = earn_of(member, 7_000), earn_of(member, 8_000), earn_of(member, 1_000)
-    other_day = earn_of(member, 9_000, paid_at=NOW - 2 * DAY)
+    other_day = earn_of(member, 9_000, paid_at=now() - 2 * DAY)
     await books.earn(first)
     results = await books.earn(second, third, other_day)
     assert [result.points for result in results] == [30, 0, 90]
@@ -155,7 +156,7 @@ async def test_day_caps_across_days_of_23_and_25_hours(books: Books) -> None:
 
 async def test_a_programs_budget_is_never_exceeded_by_batches_at_once(books: Books) -> None:
     await books.rule_set(caps=[{"scope": "program", "per": "month", "points": 250}])
-    paid_at = NOW.replace(day=15)
+    paid_at = now().replace(day=15)
     batches = [[earn_of(uuid4(), 3_000, paid_at=paid_at) for _ in range(3)] for _ in range(5)]
     await asyncio.gather(*(books.earn(*batch) for batch in batches))
     assert (await books.summary())["earned_points"] == 250
@@ -174,7 +175,7 @@ async def test_duplicate_and_shuffled_three_times_with_a_cap_the_total_is_the_sa
         caps=[{"per": "day", "points": 100}, {"per": "month", "points": 180}],
         order_bonuses=[{"id": "order", "points": 3}],
     )
-    base = NOW.replace(day=10, hour=0)
+    base = now().replace(day=10, hour=0)
     for seed in range(3):
         chance = random.Random(seed)
         member = uuid4()
@@ -204,26 +205,29 @@ async def test_first_order_tier_and_birthday_multiply(books: Books) -> None:
     )
     async with books.database.transaction() as session:
         await operations.record_tiers(
-            session, [TierRow(member, "gold", None, NOW), TierRow(other, "silver", 125, NOW)]
+            session, [TierRow(member, "gold", None, now()), TierRow(other, "silver", 125, now())]
         )
         await operations.record_birthdays(
             session,
-            [BirthdayRow(other, NOW - DAY / 2, NOW + DAY / 2), BirthdayRow(other, NOW - 365 * DAY, NOW)],
+            [
+                BirthdayRow(other, now() - DAY / 2, now() + DAY / 2),
+                BirthdayRow(other, now() - 365 * DAY, now()),
+            ],
         )
     results = await books.earn(earn_of(member), earn_of(member), earn_of(other))
     assert [result.points for result in results] == [500, 200, 500]
-    results = await books.earn(earn_of(other), earn_of(other, paid_at=NOW + DAY))
+    results = await books.earn(earn_of(other), earn_of(other, paid_at=now() + DAY))
     assert [result.points for result in results] == [300, 125]
 
 
 async def test_points_mature_after_the_return_window(books: Books) -> None:
     member = uuid4()
     await books.rule_set(matures={"after_days": 14}, expiry="rolling:30d")
-    await books.earn(earn_of(member), earn_of(member, 5_000, paid_at=NOW - 20 * DAY))
+    await books.earn(earn_of(member), earn_of(member, 5_000, paid_at=now() - 20 * DAY))
     assert await books.rows("SELECT open_points, pending_points FROM accounts") == [(50, 100)]
     async with books.database.reading() as session:
         events = await outbox(session, "points.earned")
-    assert events[0]["matures_at"].startswith((NOW + 14 * DAY).isoformat()[:19])
+    assert events[0]["matures_at"].startswith((now() + 14 * DAY).isoformat()[:19])
     await books.assert_balanced()
 
 
@@ -271,7 +275,7 @@ async def test_rule_deleted_then_refund(books: Books) -> None:
     await books.earn(order)
     async with books.database.transaction() as session:
         await operations.delete_earning_rule(session, version)
-    (later,) = await books.earn(earn_of(member, 1_000, paid_at=NOW + DAY))
+    (later,) = await books.earn(earn_of(member, 1_000, paid_at=now() + DAY))
     assert later.points == 10
     await books.refund(returned(order, 1_000, "one", (1, 1, 1_000)))
     assert (await books.balance(member)).available_points == 30 + 10

@@ -18,7 +18,8 @@ from shared.database import Database
 from shared.events import Event, OrderCancelled, OrderPlaced, OrderRefunded
 from shared.ids import new_id
 from shared.testing import api_client
-from tests.points.ledger import DAY, NOW, Books, coupon, earn_of, envelope, outbox
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, coupon, earn_of, envelope, outbox
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def cancelled(order: OrderPlaced) -> OrderCancelled:
         source=order.source,
         shop_id=order.shop_id,
         external_order_id=order.external_order_id,
-        cancelled_at=NOW,
+        cancelled_at=now(),
     )
 
 
@@ -145,7 +146,7 @@ async def test_without_postage_choice_points_or_cover_nothing_is_applied(
 
 async def test_cancel_after_free_shipping(client: httpx.AsyncClient, books: Books) -> None:
     member = uuid4()
-    old = earn_of(member, 2_000, paid_at=NOW - 100 * DAY)
+    old = earn_of(member, 2_000, paid_at=now() - 100 * DAY)
     await books.earn(old, earn_of(member, 8_000))
     reward = shipping()
     await books.add(reward)
@@ -192,7 +193,7 @@ async def test_an_order_that_is_refunded_whole_gives_its_shipping_back(
         shop_id="1",
         external_order_id="1",
         refund_id="r",
-        refunded_at=NOW,
+        refunded_at=now(),
         currency="USD",
         amount_minor=10_000,
         complete=True,

@@ -19,7 +19,8 @@ from shared.events import (
     OrderRefunded,
 )
 from shared.ids import new_id
-from tests.points.ledger import DAY, NOW, Books, envelope, outbox
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, envelope, outbox
 
 
 def paid(member_id: UUID, total_minor: int, *, currency: str = "USD", age: timedelta = DAY) -> OrderPaid:
@@ -31,8 +32,8 @@ def paid(member_id: UUID, total_minor: int, *, currency: str = "USD", age: timed
         external_order_id="1",
         currency=currency,
         total_minor=total_minor,
-        placed_at=NOW - age,
-        paid_at=NOW - age,
+        placed_at=now() - age,
+        paid_at=now() - age,
         lines=[],
     )
 
@@ -45,7 +46,7 @@ def refunded(order: OrderPaid, amount_minor: int, refund_id: str, *, complete: b
         shop_id=order.shop_id,
         external_order_id=order.external_order_id,
         refund_id=refund_id,
-        refunded_at=NOW,
+        refunded_at=now(),
         currency=order.currency,
         amount_minor=amount_minor,
         complete=complete,
@@ -179,12 +180,20 @@ async def test_what_cannot_be_posted_is_refused_for_the_dead_letters(books: Book
 
 async def test_the_latest_tier_holds_in_whatever_order_it_is_heard(books: Books) -> None:
     member, other = uuid4(), uuid4()
-    silver = MemberTierUpgraded(member_id=member, to_tier="silver", changed_at=NOW - 2 * DAY, reason="spend")
-    gold = MemberTierUpgraded(
-        member_id=member, to_tier="gold", changed_at=NOW - DAY, reason="spend", points_multiplier_percent=150
+    silver = MemberTierUpgraded(
+        member_id=member, to_tier="silver", changed_at=now() - 2 * DAY, reason="spend"
     )
-    fallen = MemberTierDowngraded(member_id=other, from_tier="gold", changed_at=NOW, reason="refund")
-    joined = MemberCreated(member_id=other, source="shop", external_id="1", created_at=NOW - DAY, tier="base")
+    gold = MemberTierUpgraded(
+        member_id=member,
+        to_tier="gold",
+        changed_at=now() - DAY,
+        reason="spend",
+        points_multiplier_percent=150,
+    )
+    fallen = MemberTierDowngraded(member_id=other, from_tier="gold", changed_at=now(), reason="refund")
+    joined = MemberCreated(
+        member_id=other, source="shop", external_id="1", created_at=now() - DAY, tier="base"
+    )
     async with books.database.transaction() as session:
         await hear(session, gold, silver, joined)
     async with books.database.transaction() as session:

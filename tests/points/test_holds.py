@@ -19,7 +19,8 @@ from services.points.errors import (
     InvalidPoints,
 )
 from services.points.operations import Held, Hold
-from tests.points.ledger import DAY, NOW, Books, coupon, earn_of, names, outbox, refund_of
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, coupon, earn_of, names, outbox, refund_of
 
 HOUR = timedelta(hours=1)
 
@@ -43,7 +44,7 @@ async def test_held_points_are_promised_once(books: Books) -> None:
     assert names(await books.redeem((member, reward.id))) == [InsufficientPoints.__name__]
     balance = await books.balance(member)
     assert (balance.available_points, balance.held_points) == (30, 70)
-    assert balance.expirations == [(NOW + 365 * DAY, 100)]
+    assert balance.expirations == [(now() + 365 * DAY, 100)]
     await books.assert_balanced()
 
 
@@ -65,14 +66,14 @@ async def test_capture_spends_what_was_held(books: Books) -> None:
 
 async def test_partial_capture_releases_the_rest(books: Books) -> None:
     member = uuid4()
-    await books.give(member, 50, expires_at=NOW + 10 * DAY)
-    await books.give(member, 50, expires_at=NOW + 20 * DAY)
+    await books.give(member, 50, expires_at=now() + 10 * DAY)
+    await books.give(member, 50, expires_at=now() + 20 * DAY)
     hold_id = await held(books, member, 80)
     assert isinstance(await books.capture(hold_id, 60), Held)
     balance = await books.balance(member)
     assert (balance.available_points, balance.held_points, balance.spent_points) == (40, 0, 60)
     # The soonest-expiring are spent first.
-    assert balance.expirations == [(NOW + 20 * DAY, 40)]
+    assert balance.expirations == [(now() + 20 * DAY, 40)]
     async with books.database.reading() as session:
         (released,) = await outbox(session, "points.released")
     assert (released["points"], released["reason"], released["balance_points"]) == (20, "captured", 40)
@@ -140,7 +141,7 @@ async def test_the_job_releases_lapsed_holds(books: Books) -> None:
 
 async def test_hold_captured_after_its_lot_expired(books: Books) -> None:
     member = uuid4()
-    await books.give(member, 100, expires_at=NOW + DAY)
+    await books.give(member, 100, expires_at=now() + DAY)
     hold_id = await held(books, member, 70, minutes=3 * 24 * 60)
     await books.pass_time(2 * DAY)
     balance = await books.balance(member)
@@ -158,7 +159,7 @@ async def test_hold_captured_after_its_lot_expired(books: Books) -> None:
 
 async def test_void_after_expiry_comes_back_and_expires_at_once(books: Books) -> None:
     member = uuid4()
-    await books.give(member, 100, expires_at=NOW + DAY)
+    await books.give(member, 100, expires_at=now() + DAY)
     hold_id = await held(books, member, 100, minutes=3 * 24 * 60)
     await books.pass_time(2 * DAY)
     result = await books.void(hold_id)

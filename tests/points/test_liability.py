@@ -14,7 +14,8 @@ from services.points.domain import ExpiryPolicy
 from services.points.settings import PointsSettings
 from shared.database import Database
 from shared.testing import api_client
-from tests.points.ledger import DAY, NOW, Books, coupon, earn_of
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, coupon, earn_of
 
 # Far enough ahead that no test ever runs past it.
 AHEAD = datetime(2090, 1, 31, 23, 30, tzinfo=UTC)
@@ -92,8 +93,8 @@ async def test_points_past_their_date_are_owed_no_longer_unless_they_are_held(
     client: httpx.AsyncClient, books: Books
 ) -> None:
     member, other = uuid4(), uuid4()
-    await books.give(member, 100, expires_at=NOW + 10 * DAY)
-    await books.give(other, 5, expires_at=NOW + 10 * DAY)
+    await books.give(member, 100, expires_at=now() + 10 * DAY)
+    await books.give(other, 5, expires_at=now() + 10 * DAY)
     await books.hold(member, 40, minutes=30 * 24 * 60)
     await books.pass_time(11 * DAY)
     body = await liability(client)
@@ -128,8 +129,8 @@ async def test_breakage_by_month_of_issue(client: httpx.AsyncClient, books: Book
     autumn, winter = datetime(2020, 10, 31, 22, 59, tzinfo=UTC), datetime(2020, 10, 31, 23, tzinfo=UTC)
     reward = coupon(25)
     await books.add(reward)
-    await books.give(member, 100, earned_at=autumn, expires_at=NOW + DAY)
-    await books.give(member, 60, earned_at=winter, expires_at=NOW + 300 * DAY)
+    await books.give(member, 100, earned_at=autumn, expires_at=now() + DAY)
+    await books.give(member, 60, earned_at=winter, expires_at=now() + 300 * DAY)
     await books.redeem((member, reward.id))
     await books.transfer(member, other, 15)
     await books.pass_time(2 * DAY)

@@ -26,7 +26,8 @@ from services.points.domain import Reward
 from services.points.operations import Earn, Earned, Held, Redeemed, Refund, Transferred
 from shared.database import Database
 from shared.ids import new_id
-from tests.points.ledger import DAY, NOW, Books, changed, coupon, earn_of, refund_of
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, changed, coupon, earn_of, refund_of
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(member=MEMBERS, amount=AMOUNTS, age=AGES, also=st.integers(0, 9), pay=st.booleans())
     def order(self, member: int, amount: int, age: timedelta, also: int, pay: bool) -> None:
         """A member orders; the payment is heard of now, beside an old one again, or only later."""
-        order = earn_of(self.members[member], amount, paid_at=NOW - age)
+        order = earn_of(self.members[member], amount, paid_at=now() - age)
         self.orders.append(order)
         if pay:
             self._pay(order, self.orders[also % len(self.orders)])
@@ -130,7 +131,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def give_pending(self, member: int, points: int, days: int, twice: bool) -> None:
         """Points that wait: for some days (for longer than they live, even), or for their order."""
         order_id = new_id()
-        matures_at = NOW + days * DAY if days else None
+        matures_at = now() + days * DAY if days else None
         self.wait(
             self.books.give(
                 self.members[member], points, order_id=order_id, matures_at=matures_at, pending=days == 0

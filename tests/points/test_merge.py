@@ -16,7 +16,8 @@ from services.points.domain import ExpiryPolicy
 from services.points.domain.aliases import roots
 from services.points.operations import Held, Redeemed
 from shared.database import is_transient
-from tests.points.ledger import DAY, NOW, Books, coupon, earn_of, refund_of
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, coupon, earn_of, refund_of
 
 
 async def available(books: Books, *members: UUID) -> list[int]:
@@ -101,7 +102,7 @@ async def test_debt_of_one_is_repaid_by_the_other(books: Books) -> None:
 async def test_unmerge_gives_each_side_what_came_under_its_own_id(books: Books) -> None:
     alias, root, reward = uuid4(), uuid4(), coupon(40)
     await books.add(reward)
-    before = earn_of(alias, 3_000, paid_at=NOW - DAY)
+    before = earn_of(alias, 3_000, paid_at=now() - DAY)
     await books.earn(before, earn_of(root, 5_000))
     await books.link(alias, root, 1)
     meanwhile = earn_of(alias, 2_000)
@@ -141,8 +142,8 @@ async def test_what_was_spent_while_merged_goes_back_to_both_sides_lots(books: B
 
 async def test_unmerge_leaves_holds_with_what_they_have_pinned(books: Books) -> None:
     alias, root = uuid4(), uuid4()
-    await books.give(alias, 100, expires_at=NOW + 10 * DAY)
-    await books.give(root, 100, expires_at=NOW + 20 * DAY)
+    await books.give(alias, 100, expires_at=now() + 10 * DAY)
+    await books.give(root, 100, expires_at=now() + 20 * DAY)
     await books.link(alias, root, 1)
     # It pins the whole lot of the alias and half of the other's.
     held = await books.hold(root, 150)
@@ -200,13 +201,13 @@ async def test_debt_follows_when_a_circle_is_opened(books: Books) -> None:
 async def test_pending_points_and_expiry_by_inactivity_go_along(books: Books) -> None:
     alias, root = uuid4(), uuid4()
     policy = ExpiryPolicy.parse("sliding:30d")
-    await books.give(alias, 40, matures_at=NOW + DAY)
+    await books.give(alias, 40, matures_at=now() + DAY)
     await books.give(alias, 60, policy=policy)
-    await books.give(root, 10, policy=policy, earned_at=NOW - 10 * DAY)
+    await books.give(root, 10, policy=policy, earned_at=now() - 10 * DAY)
     await books.link(alias, root, 1)
     balance = await books.balance(root)
     assert (balance.available_points, balance.pending_points) == (70, 40)
-    assert dict(balance.expirations)[NOW + 30 * DAY] == 70
+    assert dict(balance.expirations)[now() + 30 * DAY] == 70
     await books.pass_time(timedelta(days=2))
     assert (await books.balance(root)).available_points == 110
     await books.expire()

@@ -10,16 +10,17 @@ from cli.embedded.postgres import EmbeddedPostgres
 from services.points.operations import Held
 from shared import migrations
 from shared.database import Database
+from tests.fixtures.moment import now
 from tests.fixtures.services import administration
-from tests.points.ledger import DAY, NOW, Books, coupon, earn_of
+from tests.points.ledger import DAY, Books, coupon, earn_of
 
 MEMBER, ORDER = uuid4(), uuid4()
 # What the first release leaves of a member who earned 100 and 50 points, spent 30 of the first, and lost 20
 # of a third lot to expiry.
 LOTS = [
-    (uuid4(), 100, 70, 0, NOW + 10 * DAY),
-    (uuid4(), 50, 50, 0, NOW + 20 * DAY),
-    (uuid4(), 20, 0, 20, NOW - DAY),
+    (uuid4(), 100, 70, 0, 10 * DAY),
+    (uuid4(), 50, 50, 0, 20 * DAY),
+    (uuid4(), 20, 0, 20, -DAY),
 ]
 REDEEM, EXPIRE = uuid4(), uuid4()
 
@@ -58,7 +59,7 @@ async def enter(
                 "contra": contra,
                 "points": points,
                 "about": about_id,
-                "at": NOW,
+                "at": now(),
             },
         )
 
@@ -74,9 +75,9 @@ async def fill(books: Books) -> None:
                 "INSERT INTO accounts (member_id, sequence, open_points, earned_points, spent_points,"
                 " expired_points, next_expiry_at) VALUES (:member, 5, 120, 170, 30, 20, :at)"
             ),
-            {"member": MEMBER, "at": NOW + 10 * DAY},
+            {"member": MEMBER, "at": now() + 10 * DAY},
         )
-        for lot_id, points, remaining, expired, expires_at in LOTS:
+        for lot_id, points, remaining, expired, expires_in in LOTS:
             await session.execute(
                 text(
                     "INSERT INTO lots (id, member_id, points, remaining_points, expired_points, earned_at,"
@@ -88,8 +89,8 @@ async def fill(books: Books) -> None:
                     "points": points,
                     "remaining": remaining,
                     "expired": expired,
-                    "at": NOW,
-                    "expires_at": expires_at,
+                    "at": now(),
+                    "expires_at": now() + expires_in,
                 },
             )
         for lot_id, entry_id, points in ((LOTS[0][0], REDEEM, 30), (LOTS[2][0], EXPIRE, 20)):
@@ -104,7 +105,7 @@ async def test_a_ledger_of_the_first_release_goes_on(old_books: Books) -> None:
     await migrations.upgrade("points", old_books.database)
     balance = await old_books.balance(MEMBER)
     assert (balance.available_points, balance.spent_points, balance.expired_points) == (120, 30, 20)
-    assert balance.expirations == [(NOW + 10 * DAY, 70), (NOW + 20 * DAY, 50)]
+    assert balance.expirations == [(now() + 10 * DAY, 70), (now() + 20 * DAY, 50)]
     await old_books.assert_balanced()
     reward = coupon(80)
     await old_books.add(reward)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,13 +15,21 @@ from services.points.operations import Opening
 from services.points.settings import PointsSettings
 from shared.database import Database
 from shared.testing import api_client
-from tests.points.ledger import DAY, NOW, Books, earn_of, names, outbox, refund_of
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, earn_of, names, outbox, refund_of
 
 
 def row(member: UUID, number: int = 1, points: int = 500, **fields: Any) -> Opening:
     """A row of the old system: earned a hundred days ago, for a year."""
     opening = Opening(
-        "old-crm", str(number), member, points, NOW - 100 * DAY, NOW + 265 * DAY, "Opening balance", "anna"
+        "old-crm",
+        str(number),
+        member,
+        points,
+        now() - 100 * DAY,
+        now() + 265 * DAY,
+        "Opening balance",
+        "anna",
     )
     return opening._replace(**fields)
 
@@ -36,13 +44,13 @@ async def test_points_keep_the_dates_that_they_had(books: Books) -> None:
     await bring(books, row(member), row(member, 2, 70, expires_at=None))
     balance = await books.balance(member)
     assert (balance.available_points, balance.earned_points) == (570, 0)
-    assert balance.expirations == [(NOW + 265 * DAY, 500)]
+    assert balance.expirations == [(now() + 265 * DAY, 500)]
     (entry, _) = await books.rows("SELECT * FROM entries ORDER BY sequence")
     assert (entry.kind, entry.contra, entry.actor, entry.occurred_at) == (
         "opening",
         "issuance",
         "anna",
-        NOW - 100 * DAY,
+        now() - 100 * DAY,
     )
     async with books.database.reading() as session:
         (event, _) = await outbox(session, "points.opened")
@@ -67,14 +75,15 @@ async def test_a_row_is_brought_in_once_however_often_it_is_told_of(books: Books
         {"points": 501},
         {"member_id": UUID(int=7)},
         {"expires_at": None},
-        {"expires_at": NOW + 266 * DAY},
-        {"earned_at": NOW - 99 * DAY},
+        {"expires_at": 266 * DAY},
+        {"earned_at": -99 * DAY},
     ],
 )
 async def test_a_known_row_that_says_something_else_is_refused(books: Books, other: dict[str, Any]) -> None:
     member = uuid4()
     await bring(books, row(member))
-    results = await bring(books, row(member, **other), row(member, 2))
+    said = {name: now() + value if isinstance(value, timedelta) else value for name, value in other.items()}
+    results = await bring(books, row(member, **said), row(member, 2))
     assert names(results) == ["OpeningConflict", "Opened"]
     assert (await books.balance(member)).available_points == 1_000
 
@@ -87,7 +96,7 @@ async def test_the_same_row_of_another_source_is_another_row(books: Books) -> No
 
 async def test_what_has_expired_meanwhile_comes_and_goes_and_both_are_seen(books: Books) -> None:
     member = uuid4()
-    await bring(books, row(member, expires_at=NOW - DAY), row(member, 2, 30))
+    await bring(books, row(member, expires_at=now() - DAY), row(member, 2, 30))
     balance = await books.balance(member)
     assert (balance.available_points, balance.expired_points) == (30, 500)
     entries = await books.rows("SELECT kind, points FROM entries ORDER BY sequence")
@@ -131,8 +140,8 @@ def body(member: UUID, number: int = 1, **fields: Any) -> dict[str, Any]:
         "row_id": str(number),
         "member_id": str(member),
         "points": 500,
-        "earned_at": (NOW - 100 * DAY).isoformat(),
-        "expires_at": (NOW + 265 * DAY).isoformat(),
+        "earned_at": (now() - 100 * DAY).isoformat(),
+        "expires_at": (now() + 265 * DAY).isoformat(),
         **{name: each.isoformat() if isinstance(each, datetime) else each for name, each in fields.items()},
     }
 
@@ -142,8 +151,8 @@ async def test_the_api_answers_each_row(client: httpx.AsyncClient, books: Books)
     rows = [
         body(member),
         body(member, 2, points=0),
-        body(member, 3, expires_at=NOW - 101 * DAY),
-        body(member, 4, earned_at=NOW + 3 * DAY),
+        body(member, 3, expires_at=now() - 101 * DAY),
+        body(member, 4, earned_at=now() + 3 * DAY),
         body(member, 5, expires_at=None),
     ]
     rehearsed = await client.post("/v1/openings", json=rows, params={"dry_run": "true"})

@@ -15,7 +15,8 @@ from services.points.errors import (
     UnknownOrderCurrency,
 )
 from services.points.operations import Earned, NewRule, Refunded
-from tests.points.ledger import DAY, NOW, Books, changed, coupon, earn_of, names, outbox, refund_of
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, changed, coupon, earn_of, names, outbox, refund_of
 
 # Earning
 
@@ -28,7 +29,7 @@ async def test_a_paid_order_earns_one_point_per_whole_dollar_for_a_year(books: B
     assert earned.points == 19
     balance = await books.balance(member)
     assert balance.available_points == 19
-    assert balance.expirations == [(NOW + 365 * DAY, 19)]
+    assert balance.expirations == [(now() + 365 * DAY, 19)]
     async with books.database.reading() as session:
         (event,) = await outbox(session, "points.earned")
         (entry,) = await operations.show_entries(session, member, before=2**63 - 1, limit=10)
@@ -82,7 +83,7 @@ async def test_a_refused_order_spares_its_neighbours(books: Books) -> None:
         earn_of(member),
         earn_of(member, currency="XXX"),
         earn_of(member, 2**63 - 1, currency="JPY"),
-        earn_of(member, paid_at=NOW.replace(year=9999)),
+        earn_of(member, paid_at=now().replace(year=9999)),
         earn_of(member),
     )
     assert names(results) == [
@@ -108,7 +109,7 @@ async def test_several_orders_of_a_member_in_one_batch_add_up_one_by_one(books: 
 
 async def test_a_late_earn_whose_expiry_has_passed_is_earned_and_expired(books: Books) -> None:
     member = uuid4()
-    await books.earn(earn_of(member, paid_at=NOW - 400 * DAY), earn_of(member, 5_000))
+    await books.earn(earn_of(member, paid_at=now() - 400 * DAY), earn_of(member, 5_000))
     balance = await books.balance(member)
     assert (balance.available_points, balance.earned_points, balance.expired_points) == (50, 150, 100)
     async with books.database.reading() as session:
@@ -197,7 +198,7 @@ async def test_an_account_that_is_worked_on_is_left_to_its_worker(books: Books) 
 
 async def test_only_due_lots_expire_and_the_account_is_due_again(books: Books) -> None:
     member = uuid4()
-    await books.earn(earn_of(member, paid_at=NOW - 100 * DAY), earn_of(member, 3_000))
+    await books.earn(earn_of(member, paid_at=now() - 100 * DAY), earn_of(member, 3_000))
     await books.pass_time(300 * DAY)
     assert await books.expire() == 1
     assert (await books.balance(member)).available_points == 30
@@ -246,7 +247,7 @@ async def test_a_refund_heard_twice_counts_once(books: Books) -> None:
 
 async def test_refund_after_spend_takes_other_points_and_then_makes_debt(books: Books) -> None:
     member, reward = uuid4(), coupon(100)
-    order, other = earn_of(member, paid_at=NOW - DAY), earn_of(member, 3_000)
+    order, other = earn_of(member, paid_at=now() - DAY), earn_of(member, 3_000)
     await books.add(reward)
     await books.earn(order, other)
     await books.redeem((member, reward.id))
@@ -288,7 +289,7 @@ async def test_what_expired_before_it_was_heard_of_repays_no_debt(books: Books) 
     await books.earn(order)
     await books.redeem((member, reward.id))
     await books.refund(refund_of(order, 10_000))
-    await books.earn(earn_of(member, paid_at=NOW - 400 * DAY))
+    await books.earn(earn_of(member, paid_at=now() - 400 * DAY))
     balance = await books.balance(member)
     assert (balance.debt_points, balance.expired_points) == (100, 100)
     await books.assert_balanced()

@@ -13,15 +13,16 @@ from services.points.errors import (
 )
 from services.points.operations import Redeemed
 from shared.problems import Refusal
-from tests.points.ledger import DAY, NOW, Books, coupon, earn_of, names, outbox
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, coupon, earn_of, names, outbox
 
 
 async def test_spending_takes_the_soonest_expiring_first_then_the_oldest(books: Books) -> None:
     member, reward = uuid4(), coupon(120)
     late, soon, old = (
-        earn_of(member, paid_at=NOW),
-        earn_of(member, paid_at=NOW - 100 * DAY),
-        earn_of(member, paid_at=NOW - 50 * DAY),
+        earn_of(member, paid_at=now()),
+        earn_of(member, paid_at=now() - 100 * DAY),
+        earn_of(member, paid_at=now() - 50 * DAY),
     )
     await books.add(reward)
     (_, second, third) = await books.earn(late, soon, old)
@@ -94,8 +95,8 @@ async def test_a_member_has_a_limit_within_and_across_batches(books: Books) -> N
 
 async def test_rewards_have_a_window_and_can_be_retired(books: Books) -> None:
     member = uuid4()
-    past, future = coupon(ends_at=NOW - DAY), coupon(starts_at=NOW + DAY)
-    retired, open_now = coupon(), coupon(starts_at=NOW - DAY, ends_at=NOW + DAY)
+    past, future = coupon(ends_at=now() - DAY), coupon(starts_at=now() + DAY)
+    retired, open_now = coupon(), coupon(starts_at=now() - DAY, ends_at=now() + DAY)
     await books.add(past, future, retired, open_now)
     await books.earn(earn_of(member))
     async with books.database.transaction() as session:

@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 
 from services.points import operations
 from services.points.operations import Joined
-from tests.points.ledger import NOW, Books, earn_of, outbox, refund_of
+from tests.fixtures.moment import now
+from tests.points.ledger import Books, earn_of, outbox, refund_of
 
 
 async def share(books: Books, sharer: UUID) -> UUID:
@@ -18,7 +19,7 @@ async def share(books: Books, sharer: UUID) -> UUID:
 
 async def join(books: Books, member: UUID, link: UUID, order_id: UUID | None = None) -> None:
     async with books.database.transaction() as session:
-        await operations.refer(session, [Joined(order_id or uuid4(), member, link, NOW)])
+        await operations.refer(session, [Joined(order_id or uuid4(), member, link, now())])
 
 
 async def outcomes(books: Books) -> list[Any]:

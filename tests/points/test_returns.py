@@ -25,7 +25,8 @@ from shared.events import (
 )
 from shared.ids import new_id
 from shared.testing import api_client
-from tests.points.ledger import DAY, NOW, Books, coupon, earn_of, envelope, outbox
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, coupon, earn_of, envelope, outbox
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def reward_of(kind: str, cost_points: int = 40, **changes: Any) -> Reward:
 async def buy(client: httpx.AsyncClient, books: Books, reward: Reward) -> tuple[UUID, dict[str, Any]]:
     """A member with 100 points in two lots buys the reward."""
     member = uuid4()
-    await books.earn(earn_of(member, 3_000, paid_at=NOW - 200 * DAY), earn_of(member, 7_000))
+    await books.earn(earn_of(member, 3_000, paid_at=now() - 200 * DAY), earn_of(member, 7_000))
     await books.add(reward)
     answer = await client.post(
         "/v1/redemptions", json={"member_id": str(member), "reward_id": str(reward.id)}
@@ -77,7 +78,7 @@ async def test_a_coupon_is_pending_until_campaigns_has_issued_it(
         code="ABC",
         promotion_id=new_id(),
         redemption_id=UUID(bought["redemption_id"]),
-        issued_at=NOW,
+        issued_at=now(),
     )
     await hear(books, issued, issued)
     assert (await shown(client, bought))["status"] == "granted"
@@ -94,7 +95,7 @@ async def test_a_coupon_that_cannot_be_issued_gives_the_points_back_to_their_lot
         redemption_id=UUID(bought["redemption_id"]),
         reference="5-off",
         reason="promotion_ended",
-        declined_at=NOW,
+        declined_at=now(),
     )
     await hear(books, declined, declined)
     await hear(books, declined)
@@ -120,7 +121,7 @@ async def test_a_tier_is_bought_and_confirmed_or_declined(client: httpx.AsyncCli
     raised = MemberTierUpgraded(
         member_id=member,
         to_tier="gold",
-        changed_at=NOW,
+        changed_at=now(),
         reason="bought",
         redemption_id=UUID(bought["redemption_id"]),
     )
@@ -129,7 +130,7 @@ async def test_a_tier_is_bought_and_confirmed_or_declined(client: httpx.AsyncCli
         redemption_id=UUID(refused["redemption_id"]),
         tier="gold",
         reason="not_higher",
-        declined_at=NOW,
+        declined_at=now(),
     )
     await hear(books, raised, declined)
     assert (await shown(client, bought))["status"] == "granted"
@@ -140,7 +141,7 @@ async def test_a_tier_is_bought_and_confirmed_or_declined(client: httpx.AsyncCli
 
 async def test_a_word_about_an_unknown_redemption_is_refused(books: Books) -> None:
     stray = CouponDeclined(
-        member_id=uuid4(), redemption_id=uuid4(), reference="x", reason="promotion_ended", declined_at=NOW
+        member_id=uuid4(), redemption_id=uuid4(), reference="x", reason="promotion_ended", declined_at=now()
     )
     with pytest.raises(RedemptionNotFound):
         await hear(books, stray)
@@ -230,7 +231,7 @@ async def test_tiers_gate_rewards(client: httpx.AsyncClient, books: Books) -> No
     body = {"member_id": str(member), "reward_id": str(reward.id)}
     refused = await client.post("/v1/redemptions", json=body)
     assert (refused.status_code, refused.json()["code"]) == (422, "tier_required")
-    await hear(books, MemberTierUpgraded(member_id=member, to_tier="gold", changed_at=NOW, reason="spend"))
+    await hear(books, MemberTierUpgraded(member_id=member, to_tier="gold", changed_at=now(), reason="spend"))
     assert (await client.post("/v1/redemptions", json=body)).status_code == 201
 
 
@@ -258,14 +259,14 @@ async def test_limits_are_a_persons_when_two_members_are_merged(
     for member in (kim, alias, alias):
         body = {"member_id": str(member), "reward_id": str(daily.id)}
         assert (await client.post("/v1/redemptions", json=body)).status_code == 201
-    await hear(books, MemberMerged(surviving_id=kim, merged_id=alias, merged_at=NOW, revision=1))
+    await hear(books, MemberMerged(surviving_id=kim, merged_id=alias, merged_at=now(), revision=1))
     # Both had today's limit used, together more than one person may: nothing is taken back, nothing added.
     for member in (kim, alias):
         body = {"member_id": str(member), "reward_id": str(daily.id)}
         assert (await client.post("/v1/redemptions", json=body)).json()["code"] == "daily_limit_reached"
     listed = (await client.get(f"/v1/members/{kim}/redemptions")).json()["items"]
     assert len(listed) == 3
-    await hear(books, MemberUnmerged(surviving_id=kim, merged_id=alias, unmerged_at=NOW, revision=2))
+    await hear(books, MemberUnmerged(surviving_id=kim, merged_id=alias, unmerged_at=now(), revision=2))
     body = {"member_id": str(kim), "reward_id": str(daily.id)}
     assert (await client.post("/v1/redemptions", json=body)).status_code == 201
     await books.assert_balanced()

@@ -8,7 +8,8 @@ import pytest
 from services.points import operations
 from services.points.operations import Held, Redeem, Redeemed
 from services.points.settings import settings
-from tests.points.ledger import DAY, NOW, Books, coupon, earn_of, outbox, refund_of
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, coupon, earn_of, outbox, refund_of
 
 
 async def spend(books: Books, member: UUID, points: int, order_id: UUID | None = None) -> UUID:
@@ -22,8 +23,8 @@ async def spend(books: Books, member: UUID, points: int, order_id: UUID | None =
 
 async def test_a_reversal_goes_back_to_exactly_the_lots(books: Books) -> None:
     member = uuid4()
-    await books.give(member, 50, expires_at=NOW + 10 * DAY)
-    await books.give(member, 50, expires_at=NOW + 20 * DAY)
+    await books.give(member, 50, expires_at=now() + 10 * DAY)
+    await books.give(member, 50, expires_at=now() + 20 * DAY)
     await books.give(member, 50, expires_at=None)
     before = await books.balance(member)
     redemption = await spend(books, member, 120)
@@ -41,20 +42,20 @@ async def test_a_reversal_goes_back_to_exactly_the_lots(books: Books) -> None:
 
 async def test_what_was_taken_last_goes_back_first(books: Books) -> None:
     member = uuid4()
-    await books.give(member, 50, expires_at=NOW + 10 * DAY)
-    await books.give(member, 50, expires_at=NOW + 20 * DAY)
+    await books.give(member, 50, expires_at=now() + 10 * DAY)
+    await books.give(member, 50, expires_at=now() + 20 * DAY)
     redemption = await spend(books, member, 80)
     assert await books.reverse(redemption, "r1", 40) == 40
-    assert (await books.balance(member)).expirations == [(NOW + 10 * DAY, 10), (NOW + 20 * DAY, 50)]
+    assert (await books.balance(member)).expirations == [(now() + 10 * DAY, 10), (now() + 20 * DAY, 50)]
     # A target counts what came back before.
     assert await books.reverse(redemption, "r2", 60) == 20
-    assert (await books.balance(member)).expirations == [(NOW + 10 * DAY, 30), (NOW + 20 * DAY, 50)]
+    assert (await books.balance(member)).expirations == [(now() + 10 * DAY, 30), (now() + 20 * DAY, 50)]
     await books.assert_balanced()
 
 
 async def test_what_lapsed_meanwhile_comes_back_and_expires_both_visible(books: Books) -> None:
     member = uuid4()
-    await books.give(member, 100, expires_at=NOW + DAY)
+    await books.give(member, 100, expires_at=now() + DAY)
     redemption = await spend(books, member, 100)
     await books.pass_time(2 * DAY)
     assert await books.reverse(redemption, "r1") == 100
@@ -70,8 +71,8 @@ async def test_what_lapsed_meanwhile_lives_on_for_the_grace(
     books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = uuid4()
-    await books.give(member, 100, expires_at=NOW + DAY)
-    await books.give(member, 100, expires_at=NOW + 400 * DAY)
+    await books.give(member, 100, expires_at=now() + DAY)
+    await books.give(member, 100, expires_at=now() + 400 * DAY)
     redemption = await spend(books, member, 150)
     await books.pass_time(2 * DAY)
     monkeypatch.setenv("REGULARS_POINTS_REVERSAL_GRACE_DAYS", "14")
@@ -84,14 +85,14 @@ async def test_what_lapsed_meanwhile_lives_on_for_the_grace(
     assert (balance.available_points, balance.expired_points) == (200, 0)
     (graced, graced_points), (original, rest) = balance.expirations
     assert (graced_points, rest) == (100, 100)
-    assert timedelta(days=13) < graced - NOW < timedelta(days=15)
-    assert original == NOW + 398 * DAY
+    assert timedelta(days=13) < graced - now() < timedelta(days=15)
+    assert original == now() + 398 * DAY
     await books.assert_balanced()
 
 
 async def test_points_spent_on_a_refunded_order_return_exactly_over_any_split(books: Books) -> None:
     member = uuid4()
-    await books.give(member, 100, expires_at=NOW + 10 * DAY)
+    await books.give(member, 100, expires_at=now() + 10 * DAY)
     order = earn_of(member, 10_000)
     await spend(books, member, 100, order.order_id)
     await books.earn(order)
@@ -103,7 +104,7 @@ async def test_points_spent_on_a_refunded_order_return_exactly_over_any_split(bo
     assert spent == [67, 34, 0]
     balance = await books.balance(member)
     assert (balance.available_points, balance.clawed_back_points) == (100, 100)
-    assert balance.expirations == [(NOW + 10 * DAY, 100)]
+    assert balance.expirations == [(now() + 10 * DAY, 100)]
 
 
 async def test_returned_points_pay_before_debt_arises(books: Books) -> None:

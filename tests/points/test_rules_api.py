@@ -12,7 +12,7 @@ from services.points.schemas.rules import EXAMPLE
 from services.points.settings import PointsSettings
 from shared.database import Database
 from shared.testing import api_client
-from tests.points.ledger import NOW
+from tests.fixtures.moment import now
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ async def test_a_version_takes_effect_after_all_others_and_never_in_the_past(
     client: httpx.AsyncClient,
 ) -> None:
     first, second = await draft(client), await draft(client)
-    later = (NOW + timedelta(days=3)).isoformat()
+    later = (now() + timedelta(days=3)).isoformat()
     answer = await client.post(f"/v1/rules/earning/{first}/activate", json={"effective_at": later})
     assert answer.status_code == 200
     for moment in ("2020-01-01T00:00:00Z", later, None):

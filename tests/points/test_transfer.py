@@ -9,12 +9,13 @@ from services.points import operations
 from services.points.domain import ExpiryPolicy
 from services.points.errors import InsufficientPoints, InvalidPoints, TransferConflict, TransferToOneself
 from services.points.operations import Transfer, Transferred
-from tests.points.ledger import DAY, NOW, Books, coupon, earn_of, names, outbox, refund_of
+from tests.fixtures.moment import now
+from tests.points.ledger import DAY, Books, coupon, earn_of, names, outbox, refund_of
 
 
 async def test_points_keep_their_dates(books: Books) -> None:
     giver, taker = uuid4(), uuid4()
-    await books.give(giver, 50, expires_at=NOW + 10 * DAY)
+    await books.give(giver, 50, expires_at=now() + 10 * DAY)
     await books.give(giver, 50, expires_at=None)
     result = await books.transfer(giver, taker, 70)
     assert isinstance(result, Transferred)
@@ -22,7 +23,7 @@ async def test_points_keep_their_dates(books: Books) -> None:
     ours, theirs = await books.balance(giver), await books.balance(taker)
     assert (ours.available_points, ours.transferred_points, ours.expirations) == (30, -70, [])
     assert (theirs.available_points, theirs.transferred_points) == (70, 70)
-    assert theirs.expirations == [(NOW + 10 * DAY, 50)]
+    assert theirs.expirations == [(now() + 10 * DAY, 50)]
     async with books.database.reading() as session:
         events = await outbox(session, "points.transferred")
     assert sorted(event["points"] for event in events) == [-70, 70]
@@ -100,7 +101,7 @@ async def test_points_that_expire_after_inactivity_go_on_doing_so(books: Books) 
     giver, taker = uuid4(), uuid4()
     await books.give(giver, 50, policy=ExpiryPolicy.parse("sliding:30d"))
     await books.transfer(giver, taker, 20)
-    assert (await books.balance(taker)).expirations == [(NOW + 30 * DAY, 20)]
+    assert (await books.balance(taker)).expirations == [(now() + 30 * DAY, 20)]
     await books.pass_time(31 * DAY)
     assert (await books.balance(taker)).available_points == 0
     await books.expire()
