@@ -5,6 +5,7 @@ development group, so they are imported only when a broker is started.
 """
 
 import fcntl
+import hashlib
 import importlib.util
 import json
 import os
@@ -25,7 +26,12 @@ from cli.embedded.ports import LOOPBACK, remembered_port
 __all__ = ["KAFKA_VERSION", "EmbeddedKafka", "KafkaDidNotStart", "unavailable_reason"]
 
 KAFKA_VERSION = "4.3.1"
-COORDINATES = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
+COORDINATES = (
+    f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",
+    # Kafka logs by slf4j 1 and brings log4j without what joins them; the version is that of its log4j.
+    # With `!`, because it would otherwise set the versions of Kafka's own jars.
+    "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4!",
+)
 
 # One small broker for one machine: the serial collector and the first compiler tier start fastest and keep
 # the whole process at about 330 MB.
@@ -35,12 +41,15 @@ START_TIMEOUT_SECONDS = 120.0
 STOP_TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 0.05
 
+# Warnings, and how far the broker is: all that Kafka can say is 1,400 lines a start, in a file that is kept.
 LOGGING = """
 status = error
 appender.console.type = Console
 appender.console.name = console
 appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d %-5p %c{1} %m%n
+logger.broker.name = org.apache.kafka.server.BrokerLifecycleManager
+logger.broker.level = info
 rootLogger.level = warn
 rootLogger.appenderRef.console.ref = console
 """
@@ -58,13 +67,14 @@ def unavailable_reason() -> str | None:
     try:
         class_path()
     except Exception as problem:  # whatever keeps jgo from resolving is the reason we report
-        return f"{COORDINATES} cannot be resolved: {problem}"
+        return f"{COORDINATES[0]} cannot be resolved: {problem}"
     return None
 
 
 def class_path() -> list[str]:
     """The jars of Kafka, resolved on the first call and remembered, so that later starts need no network."""
-    remembered = _cache() / f"{KAFKA_VERSION}.json"
+    wanted = hashlib.sha256(" ".join(COORDINATES).encode()).hexdigest()[:8]
+    remembered = _cache() / f"{KAFKA_VERSION}-{wanted}.json"
     if remembered.exists():
         jars: list[str] = json.loads(remembered.read_text())
         if jars and all(Path(jar).exists() for jar in jars):
@@ -88,12 +98,12 @@ def _resolve() -> list[str]:
     """Fetch what is missing of Kafka's jars and return all of them."""
     import jgo
 
-    environment = jgo.build(COORDINATES, cache_dir=_cache() / "jars")
+    environment = jgo.build("+".join(COORDINATES), cache_dir=_cache() / "jars")
     # jgo sorts jars that are Java modules into a second folder; Kafka wants all of them on the class path.
     folders = (environment.path / "jars", environment.path / "modules")
     jars = sorted(str(jar) for folder in folders for jar in folder.glob("*.jar"))
     if not any(Path(jar).name.startswith("kafka_2.13-") for jar in jars):
-        raise FileNotFoundError(f"jgo resolved {COORDINATES} without the broker's jar")
+        raise FileNotFoundError(f"jgo resolved {COORDINATES[0]} without the broker's jar")
     return jars
 
 

@@ -18,3 +18,10 @@ async def test_a_second_handle_finds_the_running_broker(kafka: EmbeddedKafka) ->
     bus = KafkaBus(kafka.bootstrap)
     assert await bus.ping()
     await bus.close()
+
+
+@pytest.mark.kafka
+def test_the_broker_says_in_its_log_how_far_it_is(kafka: EmbeddedKafka) -> None:
+    log = (kafka.home / "kafka.log").read_text()
+    assert "The broker has been unfenced" in log
+    assert "SLF4J" not in log
