@@ -8,7 +8,7 @@ import pytest
 
 from services.messaging import operations
 from services.messaging.operations.unsubscribing import Unsubscription
-from services.messaging.repository import messages
+from services.messaging.repository import sending
 from shared.database import Database
 from shared.events import Envelope, MemberMerged, MemberUnmerged
 from tests.fixtures.services import emitted
@@ -29,7 +29,7 @@ def unmerged(one: UUID, into: UUID, revision: int = 2) -> Envelope[Any]:
 async def addresses(database: Database) -> list[tuple[UUID, str | None]]:
     """(member, address) of what would go out now."""
     async with database.transaction() as session:
-        claimed = await messages.claim_due(
+        claimed = await sending.claim_due(
             session, channel="email", needs_address=True, limit=100, lease_seconds=60
         )
         return sorted((item.standing.member_id, item.contact.address) for item in claimed)

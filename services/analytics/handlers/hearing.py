@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.analytics import operations
 from services.analytics.domain import Batch
-from services.analytics.handlers.orders import order_paid, order_refunded
-from services.analytics.handlers.others import OTHERS, merged, unmerged
+from services.analytics.handlers import campaigns, members, messages, orders, points
+from services.analytics.handlers.facts import Translations
 from services.analytics.operations import shop_days
 from shared.consumer import Handlers
 from shared.events import (
@@ -56,6 +56,15 @@ __all__ = ["handlers", "translate"]
 
 handlers = Handlers()
 
+# An order, a refund and a merge become more than one row; each of the others is one fact.
+ONE_FACT: Translations = {
+    **orders.TRANSLATIONS,
+    **members.TRANSLATIONS,
+    **points.TRANSLATIONS,
+    **campaigns.TRANSLATIONS,
+    **messages.TRANSLATIONS,
+}
+
 
 @handlers.on(
     OrderPaid,
@@ -63,9 +72,9 @@ handlers = Handlers()
     OrderCancelled,
     MemberCreated,
     MemberTierUpgraded,
-    MemberUnmerged,
     MemberTierDowngraded,
     MemberMerged,
+    MemberUnmerged,
     MemberErased,
     PointsEarned,
     PointsClawedBack,
@@ -113,13 +122,13 @@ def translate(events: Sequence[Envelope[Event]]) -> Batch:
         batch.origins.append((envelope.id, envelope.source))
         match envelope.data:
             case OrderPaid():
-                order_paid(batch, envelope, envelope.data, days)
+                orders.order_paid(batch, envelope, envelope.data, days)
             case OrderRefunded():
-                order_refunded(batch, envelope, envelope.data, days)
+                orders.order_refunded(batch, envelope, envelope.data, days)
             case MemberMerged():
-                merged(batch, envelope, envelope.data, days)
+                members.merged(batch, envelope, envelope.data, days)
             case MemberUnmerged():
-                unmerged(batch, envelope, envelope.data, days)
+                members.unmerged(batch, envelope, envelope.data, days)
             case other:
-                batch.events.append(OTHERS[type(other)](envelope, other, days))
+                batch.events.append(ONE_FACT[type(other)](envelope, other, days))
     return batch

@@ -1,7 +1,8 @@
-"""Orders and refunds as facts."""
+"""Orders, refunds and cancellations as facts."""
 
 from services.analytics.domain import (
     Batch,
+    EventFact,
     LineFact,
     OrderFact,
     RefundFact,
@@ -9,9 +10,10 @@ from services.analytics.domain import (
     Title,
     line_revenues,
 )
-from shared.events import Envelope, Event, OrderPaid, OrderRefunded
+from services.analytics.handlers.facts import Translations, fact
+from shared.events import Envelope, Event, OrderCancelled, OrderPaid, OrderRefunded
 
-__all__ = ["order_paid", "order_refunded"]
+__all__ = ["TRANSLATIONS", "order_paid", "order_refunded"]
 
 
 def order_paid(batch: Batch, envelope: Envelope[Event], data: OrderPaid, days: ShopDays) -> None:
@@ -80,3 +82,18 @@ def order_refunded(batch: Batch, envelope: Envelope[Event], data: OrderRefunded,
             lines=[[line.line_no, line.quantity, line.amount_minor] for line in data.lines],
         )
     )
+
+
+def _cancelled(envelope: Envelope[Event], data: OrderCancelled, days: ShopDays) -> EventFact:
+    return fact(
+        envelope,
+        data.order_id,
+        data.cancelled_at,
+        days,
+        shop=(data.source, data.shop_id),
+        member_id=data.member_id,
+        order_id=data.order_id,
+    )
+
+
+TRANSLATIONS: Translations = {OrderCancelled: _cancelled}

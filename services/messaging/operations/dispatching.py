@@ -23,8 +23,9 @@ from services.messaging.domain import (
 )
 from services.messaging.operations.outcomes import announce
 from services.messaging.operations.unsubscribing import unsubscribe_url
-from services.messaging.repository import contacts, messages, recovery, templates, webhooks
-from services.messaging.repository.messages import Claimed, Move, Standing
+from services.messaging.repository import contacts, messages, recovery, sending, templates, webhooks
+from services.messaging.repository.messages import Move, Standing
+from services.messaging.repository.sending import Claimed
 from services.messaging.repository.templates import TemplateRow
 from services.messaging.settings import settings
 from services.messaging.templates import RenderingFailed, RenderingSkipped, render
@@ -48,7 +49,7 @@ async def claim(session: AsyncSession, channel: Channel, *, limit: int) -> tuple
 
     Returns what is ready to be sent, and how many were claimed.
     """
-    claimed = await messages.claim_due(
+    claimed = await sending.claim_due(
         session,
         channel=channel.name,
         needs_address=channel.needs_address,
@@ -133,7 +134,7 @@ async def _stop(session: AsyncSession, moves: Sequence[Move], before: State) -> 
 
 async def submit(session: AsyncSession, ready: Sequence[Ready]) -> list[Ready]:
     """Write down that messages go out now. Commit before anything is sent, and send only what is returned."""
-    allowed = await messages.mark_submitted(
+    allowed = await sending.mark_submitted(
         session,
         [item.standing for item in ready],
         lease_seconds=settings().dispatch_lease_seconds,
@@ -143,7 +144,7 @@ async def submit(session: AsyncSession, ready: Sequence[Ready]) -> list[Ready]:
 
 async def hold(session: AsyncSession, identities: Collection[UUID]) -> None:
     """Renew the leases of messages that are being worked on."""
-    await messages.renew_leases(session, sorted(identities), lease_seconds=settings().dispatch_lease_seconds)
+    await sending.renew_leases(session, sorted(identities), lease_seconds=settings().dispatch_lease_seconds)
 
 
 async def release(session: AsyncSession, ready: Sequence[Ready]) -> None:

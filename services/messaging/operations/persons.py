@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.messaging.domain import State
 from services.messaging.operations.outcomes import announce
 from services.messaging.operations.planning import replan
-from services.messaging.repository import messages
+from services.messaging.repository import messages, planning
 from services.messaging.repository.messages import Move
 from shared import aliases
 from shared.events import Envelope, MemberMerged, MemberUnmerged
@@ -27,7 +27,7 @@ async def link_members(
     """Take in who is who, stop what one person would get twice, and let go on what waited for a profile."""
     await aliases.save_links(session, [event.data for event in events])
     ids = await with_aliases(session, {event.data.merged_id for event in events})
-    doubles = await messages.take_doubles(session, ids)
+    doubles = await planning.take_doubles(session, ids)
     moves = [Move(each.id, each.epoch, State.DROPPED, SAME_PERSON, "planning") for each in doubles]
     moved = await messages.move(session, moves, [State.QUEUED, State.HELD])
     await announce(session, [(message, State.DROPPED) for message in moved])

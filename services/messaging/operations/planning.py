@@ -11,8 +11,9 @@ from services.messaging.channels import NEEDS_ADDRESS, metrics
 from services.messaging.domain import ContactFacts, State, Verdict, gate
 from services.messaging.operations import facts
 from services.messaging.operations.outcomes import announce
-from services.messaging.repository import messages, templates
-from services.messaging.repository.messages import Move, Planned, Standing
+from services.messaging.repository import messages, planning, templates
+from services.messaging.repository.messages import Move, Standing
+from services.messaging.repository.planning import Planned
 from services.messaging.repository.templates import TriggerRow
 from services.messaging.settings import settings
 from shared import aliases
@@ -72,7 +73,7 @@ async def plan(session: AsyncSession, events: Sequence[Envelope[Event]]) -> int:
             wanted.items(), judged, strict=True
         )
     ]
-    new = await messages.insert_planned(session, planned)
+    new = await planning.insert_planned(session, planned)
     await _announce_planned(session, [row for row in planned if row.id in new])
     return len(new)
 
@@ -90,7 +91,7 @@ async def _one_per_person(session: AsyncSession, wanted: Wanted) -> Wanted:
         ]
         for identity, (trigger, member_id, _, occurrence) in wanted.items()
     }
-    taken = await messages.known_ids(session, [twin for each in twins.values() for twin in each])
+    taken = await planning.known_ids(session, [twin for each in twins.values() for twin in each])
     kept: Wanted = {}
     for identity, planned in wanted.items():
         if not any(twin in taken or twin in kept for twin in twins[identity]):
@@ -159,9 +160,9 @@ async def replan(session: AsyncSession, *, members: set[UUID] | None = None, lim
     Returns how many moved on. A message whose profile did not come in time is dropped.
     """
     if members is None:
-        taken = await messages.take_held(session, limit=limit)
+        taken = await planning.take_held(session, limit=limit)
     elif members:
-        taken = await messages.take_held_of(session, members)
+        taken = await planning.take_held_of(session, members)
     else:
         return 0
     moves = []
