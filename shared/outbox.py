@@ -109,12 +109,12 @@ COPIED_COLUMNS = (
     "traceparent",
 )
 
+# Looks at the first rows only: ids ascend with time, so where nothing is due there, nothing is anywhere.
 PRUNE = text(
     """
     DELETE FROM outbox WHERE id IN (
-        SELECT outbox.id FROM outbox, outbox_cursor
-        WHERE outbox.transaction_id < outbox_cursor.horizon AND outbox.occurred_at < :before
-        ORDER BY outbox.id LIMIT :limit
+        SELECT oldest.id FROM (SELECT * FROM outbox ORDER BY id LIMIT :limit) AS oldest, outbox_cursor
+        WHERE oldest.transaction_id < outbox_cursor.horizon AND oldest.occurred_at < :before
     )
     """
 )

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import json
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from shared.bus import Bus, BusUnavailable, Outgoing, Record
@@ -12,7 +15,7 @@ from shared.clock import utc_now
 from shared.database import Database
 from shared.events import MemberProfileErased, envelope_of
 from shared.outbox import emit, prune
-from shared.relay import Relay, measure
+from shared.relay import MEASURE, OPEN_WINDOW, Relay, measure
 from shared.testing import eventually
 from tests.fixtures.platform import derived, entered
 
@@ -195,4 +198,36 @@ async def test_published_rows_leave_and_unpublished_ones_stay(
         assert await prune(session, before=utc_now(), limit=20) == 20
         assert await prune(session, before=utc_now(), limit=20) == 10
         assert await prune(session, before=utc_now(), limit=20) == 0
+    assert await depth(platform_database) == 1
+
+
+def rows_read(plan: dict[str, Any]) -> int:
+    """Count the rows that the scans of an analysed plan have looked at."""
+    own = 0
+    if plan["Node Type"].endswith("Scan"):
+        own = int(plan["Actual Rows"] * plan["Actual Loops"] + plan.get("Rows Removed by Filter", 0))
+    return own + sum(rows_read(each) for each in plan.get("Plans", ()))
+
+
+@pytest.mark.parametrize("analysed", [False, True], ids=["unknown to the planner", "known to the planner"])
+async def test_what_was_published_and_is_kept_costs_the_relay_nothing(
+    platform_database: Database, platform_bus: Bus, analysed: bool
+) -> None:
+    async with relaying(platform_database, platform_bus):
+        for _ in range(10):
+            async with platform_database.transaction() as session:
+                await emit(session, [entered(n) for n in range(500)])
+        await eventually(lambda: depth_is_zero(platform_database))
+    async with platform_database.dedicated() as connection:
+        if analysed:
+            await connection.execute("ANALYZE outbox")
+        horizon = await connection.fetchval("SELECT horizon::text FROM outbox_cursor")
+        async with platform_database.transaction() as session:
+            await emit(session, [entered(1)])
+        window = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {OPEN_WINDOW}", horizon)
+        measured = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {MEASURE.text}")
+    for plan in (window, measured):
+        (each,) = json.loads(plan)
+        # One event waits; the cursor and the sessions of the server are read too.
+        assert rows_read(each["Plan"]) < 500
     assert await depth(platform_database) == 1
