@@ -10,13 +10,13 @@ platforms mount secrets. Lists are comma-separated or JSON.
 """
 
 import json
-import os
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from shared.environment import variable
 
 PREFIX = "REGULARS_"
 DEVELOPMENT_KEY = "rk_development"
@@ -31,11 +31,9 @@ class Environment(PydanticBaseSettingsSource):
         service = self.settings_cls.model_fields["service"].default
         prefixes = (f"{PREFIX}{service.upper()}_", PREFIX) if service else (PREFIX,)
         for prefix in prefixes:
-            name = f"{prefix}{field_name.upper()}"
-            if name in os.environ:
-                return os.environ[name], field_name, False
-            if f"{name}_FILE" in os.environ:
-                return Path(os.environ[f"{name}_FILE"]).read_text(encoding="utf-8").strip(), field_name, False
+            found = variable(f"{prefix}{field_name.upper()}")
+            if found is not None:
+                return found, field_name, False
         return None, field_name, False
 
     def prepare_field_value(

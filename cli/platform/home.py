@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from shared.environment import variable
+
 __all__ = ["SERVICES", "Bus", "Home", "NothingStarted", "PlatformState"]
 
 Bus = Literal["postgres", "kafka"]
@@ -96,9 +98,12 @@ class Home:
         write_privately(self.secret_path(name), value.encode())
 
     def database_url(self, name: str) -> str | None:
-        """The URL of a service's database, or of `bus`: from the environment, else as kept here."""
-        field = "BUS_DATABASE_URL" if name == "bus" else f"{name.upper()}_DATABASE_URL"
-        return os.environ.get(f"REGULARS_{field}") or self.secret(f"{name}_database_url")
+        """The URL of a service's database, or of `bus`: from the environment, else as kept here.
+
+        REGULARS_DATABASE_URL alone is passed over: it is right in one service's container, and would have the
+        commands for all five work five times on one database.
+        """
+        return variable(f"REGULARS_{name.upper()}_DATABASE_URL") or self.secret(f"{name}_database_url")
 
     # State
 

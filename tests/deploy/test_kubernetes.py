@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cli.platform import Home
 from tests.architecture.tree import ROOT, SERVICES
 from tests.deploy.surroundings import PORTS, field_of, settings_from
 
@@ -131,7 +132,7 @@ def test_the_five_services_are_alike_but_for_name_and_environment(overlay: str) 
         deployment = of_kind(overlay, "Deployment")[f"{service}-{role}"]
         text = yaml.safe_dump(deployment | {"spec": {**deployment["spec"]}})
         text = text.replace(f"containerPort: {PORTS[service]}", "containerPort: 8000")
-        return text.replace(service, "SERVICE")
+        return text.replace(service, "SERVICE").replace(service.upper(), "SERVICE")
 
     for role in ("api", "worker"):
         shapes = {anonymous(service, role) for service in SERVICES if service != "messaging"}
@@ -202,6 +203,9 @@ def test_every_process_would_start_and_end_in_time(
         assert settings.host == "0.0.0.0"
         assert settings.port == PORTS[service]
         assert settings.database_url.get_secret_value() == SECRET_KEYS[service]["database_url"]
+        # `regulars` in this pod knows the database of this service, and takes it for no other's.
+        known = {name: url for name in SERVICES if (url := Home(tmp_path).database_url(name))}
+        assert known == {service: SECRET_KEYS[service]["database_url"]}
 
         grace_seconds = template["spec"]["terminationGracePeriodSeconds"]
         pre_stop_seconds = container(template)["lifecycle"]["preStop"]["sleep"]["seconds"]
