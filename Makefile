@@ -59,7 +59,7 @@ check: install  ## Check format, lint, types, contracts and generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m shared.events.generate --check
-	$(BIN)/python -m shared.metrics --check
+	$(BIN)/python -m shared.observability --check
 
 .PHONY: format
 format: install  ## Format the code and mend what the linter can
@@ -69,7 +69,7 @@ format: install  ## Format the code and mend what the linter can
 .PHONY: generate
 generate: install  ## Write the generated documents anew
 	$(BIN)/python -m shared.events.generate
-	$(BIN)/python -m shared.metrics
+	$(BIN)/python -m shared.observability
 
 .PHONY: bench
 bench: install  ## Measure, each figure beside its floor

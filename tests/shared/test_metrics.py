@@ -8,10 +8,11 @@ from fastapi import APIRouter, FastAPI
 from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
 
-from shared import metrics
+from shared import metrics, observability
 from shared.metrics import REGISTRY, RequestMetrics, metrics_endpoint
 from shared.problems import install
 from shared.testing import api_client
+from tests.architecture.tree import lines, python_files
 
 
 def counted(method: str, route: str, status: int) -> float:
@@ -88,9 +89,10 @@ async def test_counting_a_request_costs_next_to_nothing() -> None:
 
 
 def test_every_metric_is_named_and_explained() -> None:
-    names = [metric.name for metric in metrics.PLATFORM]
+    declared = observability.declared()
+    names = [metric.name for metric in declared]
     assert len(names) == len(set(names))
-    for metric in metrics.PLATFORM:
+    for metric in declared:
         assert re.fullmatch(r"regulars_[a-z_]+", metric.name)
         assert (metric.kind == "counter") == metric.name.endswith("_total")
         assert len(metric.meaning) > 20
@@ -110,4 +112,18 @@ def test_every_declared_metric_is_used() -> None:
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert metrics.main(["--check"]) == 0
+    assert observability.main(["--check"]) == 0
+
+
+def test_the_page_has_what_only_one_service_has() -> None:
+    """Found by reading the sources, so that a module which nothing imports would be missed on the page."""
+    page = observability.PAGE.read_text(encoding="utf-8")
+    own = {
+        (path.parts[1], name)
+        for path in python_files("services")
+        for name in re.findall(r'(?:counter|gauge|histogram)\(\s*"(regulars_\w+)"', "\n".join(lines(path)))
+    }
+    assert {service for service, _ in own} == {"points", "campaigns", "messaging", "analytics"}
+    for service, name in own:
+        section = page.partition(f"## Only in {service}\n")[2].partition("\n## ")[0]
+        assert f"| `{name}` |" in section, f"{name} is not on the page among what only {service} has"
