@@ -1,6 +1,7 @@
 """Five services, one shape: the same files, the same words in their READMEs, the same things never done."""
 
 import ast
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.events import EVENT_TYPES
+from shared.settings import ServiceSettings
 from tests.architecture.tree import ROOT, SERVICES, called_name, lines, python_files, report, syntax
 
 # Files that are always files.
@@ -124,6 +126,21 @@ def test_the_readme_names_every_event_that_the_service_says(service: str) -> Non
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_readme_names_every_event_that_the_service_hears(service: str) -> None:
     _assert_named(service, "Hears", _heard(service))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_readme_names_every_setting_of_the_service(service: str) -> None:
+    readme = Path("services", service, "README.md")
+    section = _section(readme, "Settings") or ""
+    fields = importlib.import_module(f"services.{service}.settings").settings().__class__.model_fields
+    own = [name for name in fields if name not in ServiceSettings.model_fields]
+    # `REGULARS_POINTS_ZONE` in full, or `ZONE` or `_ZONE` after the prefix was said once.
+    missing = [
+        name
+        for name in own
+        if not re.search(rf"`(REGULARS_{service.upper()}_|_)?{name.upper()}(\(_FILE\))?`", section)
+    ]
+    assert not missing, f"{readme}: ## Settings does not name {', '.join(name.upper() for name in missing)}"
 
 
 def _assert_named(service: str, heading: str, places: dict[str, str]) -> None:
