@@ -16,6 +16,7 @@ from shared.events import (
     PointsEarned,
     RewardGranted,
     StorefrontOrderSubmitted,
+    TrialRecounted,
 )
 from shared.problems import Refusal
 from shared.schemas import validate_items
@@ -85,3 +86,9 @@ async def on_tier_bought(session: AsyncSession, events: Sequence[Envelope[Reward
             for event in events
         ],
     )
+
+
+@handlers.on(TrialRecounted)
+async def on_trial_recounted(session: AsyncSession, events: Sequence[Envelope[TrialRecounted]]) -> None:
+    """Say which tiers members would hold under other earning rules."""
+    await operations.judge_recounts(session, [event.data for event in events])

@@ -8,6 +8,7 @@ and so do orders that are refunded whole. Whoever delivers a reward says whether
 
 from collections.abc import Collection, Sequence
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points import operations
@@ -21,6 +22,8 @@ from services.points.operations import (
     Link,
     Placed,
     Refund,
+    TierAnswer,
+    TierMove,
     TierRow,
 )
 from shared.consumer import Handlers
@@ -42,6 +45,7 @@ from shared.events import (
     OrderPaid,
     OrderPlaced,
     OrderRefunded,
+    TrialTiersJudged,
 )
 from shared.problems import Refusal
 
@@ -217,6 +221,16 @@ async def on_group_joined(session: AsyncSession, events: Sequence[Envelope[Group
         if seat.link_id is not None
     ]
     await operations.refer(session, joined)
+
+
+@handlers.on(TrialTiersJudged)
+async def on_tiers_judged(session: AsyncSession, events: Sequence[Envelope[TrialTiersJudged]]) -> None:
+    """Keep which tiers members would hold under the rules of a back-test."""
+    answers = []
+    for answer in (envelope.data for envelope in events):
+        moves = [TierMove(move.from_tier, move.to_tier, move.is_up, move.members) for move in answer.moves]
+        answers.append(TierAnswer(answer.back_test_id, answer.part, msgspec.json.encode(moves).decode()))
+    await operations.hear_tiers(session, answers)
 
 
 def _raise_first(results: Sequence[object]) -> None:

@@ -93,9 +93,18 @@ from shared.events.reports import ReportRestated
 from shared.events.segments import SegmentEntered, SegmentLeft
 from shared.events.storefronts import StorefrontOrderSubmitted
 from shared.events.topics import TOPICS, Topic
+from shared.events.trials import (
+    MAX_RECOUNTED,
+    Recount,
+    RecountedOrder,
+    TierMove,
+    TrialRecounted,
+    TrialTiersJudged,
+)
 
 __all__ = [
     "EVENT_TYPES",
+    "MAX_RECOUNTED",
     "NEWEST_VERSIONS",
     "SERVICES",
     "TOPICS",
@@ -162,6 +171,8 @@ __all__ = [
     "PointsReturned",
     "PointsTransferred",
     "RecordLike",
+    "Recount",
+    "RecountedOrder",
     "RefundLine",
     "RefundRequested",
     "ReportRestated",
@@ -171,7 +182,10 @@ __all__ = [
     "SegmentEntered",
     "SegmentLeft",
     "StorefrontOrderSubmitted",
+    "TierMove",
     "Topic",
+    "TrialRecounted",
+    "TrialTiersJudged",
     "UndecodableEvent",
     "UnknownEventType",
     "UnknownEventVersion",

@@ -10,6 +10,7 @@ DEFAULT_PARTITIONS = 6
 # Projections and reports are rebuilt by replaying facts, so facts outlive the longest report (365 days).
 _FACTS = timedelta(days=730)
 # Visits and message fates are many and lose their worth with their campaign; 90 days cover one with its echo.
+# A trial of rules is worth nothing once they are decided on.
 _TRACES = timedelta(days=90)
 # Raw order documents carry addresses. Members keeps what it accepts, so a week is enough to mend an outage.
 # The embedded bus lets them go when they are read, and Kafka, which cannot, when the week is over.
@@ -64,6 +65,11 @@ TOPICS: dict[str, Topic] = {
         Topic(name="refunds", carries="Refunds that a storefront is asked to make, by order."),
         Topic(name="messages", carries="The fate of every message, by member.", retention=_TRACES),
         Topic(name="segments", carries="Members entering and leaving segments, by member."),
+        Topic(
+            name="trials",
+            carries="What drafts of earning rules would change, asked and answered, by back-test.",
+            retention=_TRACES,
+        ),
         Topic(name="reports", carries="Published figures that changed afterwards, by report."),
         Topic(
             name="storefront.orders",

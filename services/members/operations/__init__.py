@@ -61,6 +61,7 @@ from services.members.operations.reading import (
     read_tiers,
     search_members,
 )
+from services.members.operations.recounts import judge_recounts
 from services.members.operations.returns import (
     CancellationTaken,
     RefundTaken,
@@ -128,6 +129,7 @@ __all__ = [
     "fold_tallies",
     "hear_points",
     "identify_members",
+    "judge_recounts",
     "judge_stages",
     "lock_tiers",
     "look_at_tiers",

@@ -14,7 +14,7 @@ from services.points.errors import (
     TooManyBackTests,
 )
 from services.points.operations import BackTest
-from services.points.schemas import BackTestIn, BackTestOut, MemberChange
+from services.points.schemas import BackTestIn, BackTestOut, MemberChange, TierChangesOut, TierMoveOut
 from shared.edge import DryRun, Transaction, TransactionalRoute
 from shared.problems import problem_responses
 
@@ -52,7 +52,7 @@ def _back_test(test: BackTest) -> BackTestOut:
     trial = test.trial
     return BackTestOut(
         back_test_id=test.id,
-        status="done" if test.status == "done" else "running",
+        status=test.status,
         version=test.version,
         paid_from=test.paid_from,
         paid_until=test.paid_until,
@@ -74,6 +74,20 @@ def _back_test(test: BackTest) -> BackTestOut:
         capped_points=trial.capped_points,
         members_gaining=trial.members_gaining,
         members_losing=trial.members_losing,
+        tiers=_tiers(test),
         winners=[MemberChange(member_id=member_id, points=points) for points, member_id in trial.winners],
         losers=[MemberChange(member_id=member_id, points=points) for points, member_id in trial.losers],
+    )
+
+
+def _tiers(test: BackTest) -> TierChangesOut | None:
+    if test.trial.tier_parts is None:
+        return None
+    return TierChangesOut(
+        members_up=sum(move.members for move in test.tiers if move.is_up),
+        members_down=sum(move.members for move in test.tiers if not move.is_up),
+        moves=[
+            TierMoveOut(from_tier=move.from_tier, to_tier=move.to_tier, members=move.members)
+            for move in test.tiers
+        ],
     )

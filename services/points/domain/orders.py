@@ -125,11 +125,16 @@ def claw_back_due(order: EarnedOrder, rule: EarningRule) -> int:
     depends on the refunds together and not on how they were split, and is everything once the order is
     refunded in full. Points of the order that have expired were taken back already.
     """
-    target = order.granted_points - min(order.granted_points, _kept_points(order, rule))
+    target = order.granted_points - kept_points(order, rule)
     return max(0, target - order.expired_points - order.clawed_back_points)
 
 
-def _kept_points(order: EarnedOrder, rule: EarningRule) -> int:
+def kept_points(order: EarnedOrder, rule: EarningRule) -> int:
+    """Return what of the points granted is due for what was not refunded, under the rule that granted."""
+    return min(order.granted_points, _due_points(order, rule))
+
+
+def _due_points(order: EarnedOrder, rule: EarningRule) -> int:
     if order.complete or order.refunded_minor >= order.total_minor:
         return 0
     if order.grant is None or rule.rule_set is None:

@@ -15,13 +15,14 @@ from services.points.models.members import ErasedMember, MemberTier
 from services.points.models.orders import OrderRefund
 from services.points.models.referrals import Referral, ShareLink
 from services.points.models.rewards import MemberChoice, OrderBenefit, Redemption, Reward
-from services.points.models.rules import BackTest, CapUsage, EarningRule, MemberBirthday
+from services.points.models.rules import BackTest, BackTestTiers, CapUsage, EarningRule, MemberBirthday
 
 __all__ = [
     "Account",
     "Adjustment",
     "AuditRound",
     "BackTest",
+    "BackTestTiers",
     "Base",
     "CapUsage",
     "Draw",

@@ -79,7 +79,7 @@ class BackTest(Base):
 
     __tablename__ = "back_tests"
     __table_args__ = (
-        CheckConstraint("status IN ('running', 'done')", name="status"),
+        CheckConstraint("status IN ('running', 'judging_tiers', 'done')", name="status"),
         CheckConstraint("paid_from < paid_until", name="window"),
         Index("ix_back_tests_running", "created_at", postgresql_where=text("status = 'running'")),
     )
@@ -96,3 +96,13 @@ class BackTest(Base):
     created_by: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=NOW)
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class BackTestTiers(Base):
+    """What members said of the tiers of one part of a back-test: rows of (from, to, whether up, how many)."""
+
+    __tablename__ = "back_test_tiers"
+
+    back_test_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    part: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    moves: Mapped[str] = mapped_column(JSON)

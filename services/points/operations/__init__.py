@@ -19,7 +19,12 @@ from services.points.operations.audit import (
     audit_next,
     note_audit,
 )
-from services.points.operations.back_test import advance_back_test, show_back_test, start_back_test
+from services.points.operations.back_test import (
+    advance_back_test,
+    hear_tiers,
+    show_back_test,
+    start_back_test,
+)
 from services.points.operations.birthdays import record_birthdays
 from services.points.operations.cancel import Cancel, cancel
 from services.points.operations.catalogue import (
@@ -101,7 +106,7 @@ from services.points.operations.show import (
 from services.points.operations.tiers import record_tiers
 from services.points.operations.transfer import Transfer, Transferred, transfer
 from services.points.repository.adjustments import AdjustmentRow
-from services.points.repository.back_tests import BackTest
+from services.points.repository.back_tests import BackTest, TierAnswer, TierMove
 from services.points.repository.caps import BirthdayRow
 from services.points.repository.lottery import DrawRow, OddsRow
 from services.points.repository.orders import Refund
@@ -153,6 +158,8 @@ __all__ = [
     "Refunded",
     "RuleVersion",
     "Slice",
+    "TierAnswer",
+    "TierMove",
     "TierRow",
     "Transfer",
     "Transferred",
@@ -191,6 +198,7 @@ __all__ = [
     "explain_points",
     "forfeit_erased",
     "fulfil",
+    "hear_tiers",
     "hold",
     "lapse_adjustments",
     "mature",

@@ -1,9 +1,10 @@
 """Statements on back-tests, and on the orders that they are run on."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -11,6 +12,25 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain.trial import Trial
+
+Status = Literal["running", "judging_tiers", "done"]
+
+
+class TierMove(NamedTuple):
+    """How many members would hold one tier instead of another."""
+
+    from_tier: str | None
+    to_tier: str | None
+    is_up: bool
+    members: int
+
+
+class TierAnswer(NamedTuple):
+    """What was said of the tiers of one part of a back-test; `moves` are JSON rows of `TierMove`."""
+
+    back_test_id: UUID
+    part: int
+    moves: str
 
 
 @dataclass(slots=True)
@@ -22,12 +42,14 @@ class BackTest:
     terms: Mapping[str, Any]
     paid_from: datetime
     paid_until: datetime
-    status: str
+    status: Status
     after_member_id: UUID | None
     trial: Trial
     created_by: str
     created_at: datetime
     finished_at: datetime | None
+    # What was answered of tiers so far.
+    tiers: list[TierMove] = field(default_factory=list)
 
 
 class EarnedRow(NamedTuple):
@@ -68,6 +90,35 @@ SAVE = text(
     UPDATE back_tests SET status = :status, after_member_id = :after_member_id, trial = CAST(:trial AS json),
            finished_at = CASE WHEN :status = 'done' THEN clock_timestamp() END
     WHERE id = :id
+    """
+)
+
+# Answers come while the job holds the row of the back-test, so they have rows of their own.
+ADD_ANSWERS = text(
+    """
+    INSERT INTO back_test_tiers (back_test_id, part, moves)
+    SELECT back_test_id, part, CAST(moves AS json)
+    FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS int[]), CAST(:p2 AS text[]))
+         AS answer(back_test_id, part, moves)
+    ON CONFLICT DO NOTHING
+    """
+)
+
+ANSWERS = text("SELECT CAST(moves AS text) FROM back_test_tiers WHERE back_test_id = :id")
+
+FINISH = text(
+    """
+    UPDATE back_tests SET status = 'done', finished_at = clock_timestamp()
+    WHERE status = 'judging_tiers'
+          AND CAST(trial ->> 'tier_parts' AS int)
+              <= (SELECT count(*) FROM back_test_tiers WHERE back_test_id = back_tests.id)
+    """
+)
+
+REFUNDED = text(
+    """
+    SELECT DISTINCT order_id FROM order_refunds
+    WHERE order_id = ANY(CAST(:order_ids AS uuid[])) AND applied_at IS NOT NULL
     """
 )
 
@@ -122,7 +173,14 @@ async def add_back_test(session: AsyncSession, test: BackTest) -> None:
 async def back_test(session: AsyncSession, back_test_id: UUID) -> BackTest | None:
     """Return a back-test."""
     row = (await session.execute(SHOW, {"id": back_test_id})).one_or_none()
-    return None if row is None else _back_test(row)
+    if row is None:
+        return None
+    test, moved = _back_test(row), Counter[tuple[str | None, str | None, bool]]()
+    for moves in await session.scalars(ANSWERS, {"id": back_test_id}):
+        for move in msgspec.json.decode(moves, type=list[TierMove]):
+            moved[move[:3]] += move.members
+    test.tiers = [TierMove(*between, members) for between, members in moved.most_common()]
+    return test
 
 
 async def claim_back_test(session: AsyncSession) -> BackTest | None:
@@ -162,3 +220,20 @@ async def earned(
         EARNED, {"member_ids": list(member_ids), "paid_from": paid_from, "paid_until": paid_until}
     )
     return [EarnedRow(*row) for row in rows]
+
+
+async def refunded(session: AsyncSession, order_ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of the orders that something was refunded of."""
+    return list((await session.scalars(REFUNDED, {"order_ids": list(order_ids)})).all())
+
+
+async def add_answers(session: AsyncSession, answers: Sequence[TierAnswer]) -> None:
+    """Keep what was said of tiers, each part once."""
+    if answers:
+        columns = zip(*sorted(answers), strict=True)
+        await session.execute(ADD_ANSWERS, {f"p{number}": column for number, column in enumerate(columns)})
+
+
+async def finish_back_tests(session: AsyncSession) -> None:
+    """Call back-tests done for all of whose parts the tiers have been judged."""
+    await session.execute(FINISH)

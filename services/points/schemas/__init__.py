@@ -10,7 +10,13 @@ from services.points.schemas.adjustments import (
     OpeningOut,
 )
 from services.points.schemas.audit import AuditSlice, FindingOut
-from services.points.schemas.back_tests import BackTestIn, BackTestOut, MemberChange
+from services.points.schemas.back_tests import (
+    BackTestIn,
+    BackTestOut,
+    MemberChange,
+    TierChangesOut,
+    TierMoveOut,
+)
 from services.points.schemas.explain import (
     HoldShown,
     LotOut,
@@ -165,6 +171,8 @@ __all__ = [
     "StepOut",
     "Stock",
     "Summary",
+    "TierChangesOut",
+    "TierMoveOut",
     "TierShown",
     "TierUpgradeTerms",
     "TransferIn",

@@ -44,11 +44,29 @@ class MemberChange(BaseModel):
     points: int
 
 
+class TierMoveOut(BaseModel):
+    """How many members would hold one tier instead of another."""
+
+    from_tier: str | None = Field(description="None: no tier.")
+    to_tier: str | None
+    members: int
+
+
+class TierChangesOut(BaseModel):
+    """Who would hold another tier as of now, by the tier table that holds now."""
+
+    members_up: int
+    members_down: int
+    moves: list[TierMoveOut]
+
+
 class BackTestOut(BaseModel):
     """A back-test as far as it has come. Points are those granted, before refunds."""
 
     back_test_id: UUID
-    status: Literal["running", "done"]
+    status: Literal["running", "judging_tiers", "done"] = Field(
+        description="`judging_tiers`: points are known, and members says what becomes of tiers."
+    )
     version: int | None
     paid_from: datetime
     paid_until: datetime
@@ -63,12 +81,17 @@ class BackTestOut(BaseModel):
     granted_points: int
     draft_points: int
     change_points: int
-    granted_liability_points: int = Field(description="Of those granted, what would not have expired by now.")
+    granted_liability_points: int = Field(
+        description="Of those granted, what refunds left and would not have expired by now."
+    )
     draft_liability_points: int
     change_liability_points: int
     capped_orders: int
     capped_points: int = Field(description="What caps of the draft cut.")
     members_gaining: int
     members_losing: int
+    tiers: TierChangesOut | None = Field(
+        description="Whole once `done`; none in back-tests from before tiers were judged."
+    )
     winners: list[MemberChange]
     losers: list[MemberChange]
