@@ -224,5 +224,6 @@ def test_what_is_heard() -> None:
         "member.erased",
         "link.shared",
         "group.joined",
+        "trial.tiers_judged",
     }
     assert isinstance(envelope(paid(uuid4(), 1)), Envelope)
