@@ -98,6 +98,7 @@ def whole_checks(
         Check("refunds in analytics, cents", refunded, analytics["refunded_minor"]),
         Check("members by tier in the end", books.tiers(), _without_zeros(members["tiers"])),
         *ledger_checks(books, now, figures["points"]),
+        Check("points spent in analytics", books.points_spent, analytics["points"]["spent"]),
         *_campaign_checks(afternoon, figures["campaigns"]),
         Check("one mail per tier upgrade", members["tier_upgrades"], mail.messages),
         Check("no mail twice, none to strangers", (mail.messages, 0), (mail.delivered, mail.strangers)),

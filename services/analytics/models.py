@@ -242,6 +242,17 @@ class MemberTier(Base):
     event_id: Mapped[UUID] = mapped_column(Uuid)
 
 
+class MemberStage(Base):
+    """The lifecycle stage that a member is in, by the latest judgement; others never left the first."""
+
+    __tablename__ = "member_stages"
+
+    member_id: Mapped[UUID] = _key(Uuid)
+    stage: Mapped[str] = mapped_column(Text)
+    judged_at: Mapped[datetime] = _instant(nullable=False)
+    event_id: Mapped[UUID] = mapped_column(Uuid)
+
+
 class ProductTitle(Base):
     """What a product was last sold as."""
 

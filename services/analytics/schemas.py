@@ -70,6 +70,7 @@ class MemberOut(Figures):
     member_ids: list[UUID] = Field(description="Every id of the person.")
     joined_at: datetime | None
     tier: str | None
+    stage: str = Field(description="The lifecycle stage.", examples=["stability"])
     first_order_at: datetime | None
     last_order_at: datetime | None
     recency_days: int | None = Field(description="Whole days since the last paid order.")
@@ -133,9 +134,15 @@ class PointsOut(BaseModel):
     """All points that ever moved."""
 
     earned: int
-    redeemed: int
+    redeemed: int = Field(description="Spent on rewards.")
+    captured: int = Field(description="Spent out of holds.")
+    returned: int = Field(description="Spent points that went back, when what they bought came to nothing.")
+    spent: int = Field(description="redeemed + captured - returned")
     expired: int
     clawed_back: int
+    opened: int = Field(description="Brought along from other systems.")
+    adjusted: int = Field(description="Given by hand, less what was taken.")
+    forfeited: int
 
 
 class EventBooks(BaseModel):
@@ -157,6 +164,11 @@ class SummaryOut(Figures):
     refunds_waiting: int = Field(description="Refunds whose order has not arrived.")
     points: PointsOut
     tiers: dict[str, int] = Field(description="Members by the tier that they hold.")
+    tier_changes: dict[str, int] = Field(
+        description="How often a tier was upgraded, downgraded, prolonged, at risk and retained."
+    )
+    stages: dict[str, int] = Field(description="Members by the lifecycle stage that they are in.")
+    stage_changes: dict[str, int] = Field(description="How often members came into each stage.")
     messages: dict[str, int] = Field(description="Messages by what became of them.")
     groups: dict[str, int] = Field(description="Groups opened, formed and expired.")
     events: EventBooks

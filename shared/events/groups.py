@@ -70,7 +70,7 @@ class GroupFormed(Event, type="group.formed", topic="groups", key="group_id"):
     """A group is full: every seat is confirmed and can be shipped. Said once.
 
     Stated by: campaigns.
-    Heard by: points, messaging, analytics.
+    Heard by: messaging, analytics.
     """
 
     group_id: GroupId
@@ -84,7 +84,7 @@ class GroupExpired(Event, type="group.expired", topic="groups", key="group_id"):
     """A group was not full at its deadline: it failed and everyone is refunded. Said once.
 
     Stated by: campaigns.
-    Heard by: points, messaging, analytics.
+    Heard by: messaging, analytics.
     """
 
     group_id: GroupId

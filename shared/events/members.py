@@ -33,7 +33,7 @@ class MemberCreated(Event, type="member.created", topic="members", key="member_i
     """A customer was seen for the first time and became a member.
 
     Stated by: members.
-    Heard by: points, campaigns, messaging, analytics.
+    Heard by: points, messaging, analytics.
     """
 
     member_id: MemberId
@@ -176,7 +176,7 @@ class MemberTagged(Event, type="member.tagged", topic="members", key="member_id"
     """A member was given tags.
 
     Stated by: members.
-    Heard by: campaigns, messaging, analytics.
+    Heard by: messaging, analytics.
     """
 
     member_id: MemberId
@@ -190,7 +190,7 @@ class MemberUntagged(Event, type="member.untagged", topic="members", key="member
     """A member lost tags.
 
     Stated by: members.
-    Heard by: campaigns, messaging, analytics.
+    Heard by: messaging, analytics.
     """
 
     member_id: MemberId
@@ -257,7 +257,7 @@ class MemberErased(Event, type="member.erased", topic="members", key="member_id"
     """A member's personal data is gone; the id stays, so that the books stay balanced.
 
     Stated by: members.
-    Heard by: points, campaigns, messaging, analytics.
+    Heard by: points, messaging, analytics.
     """
 
     member_id: MemberId

@@ -18,7 +18,7 @@ class MessageSent(Event, type="message.sent", topic="messages", key="member_id")
     """A message was handed to the channel's provider, which took it.
 
     Stated by: messaging.
-    Heard by: members, analytics.
+    Heard by: analytics.
     """
 
     message_id: MessageId
@@ -37,7 +37,7 @@ class MessageDelivered(Event, type="message.delivered", topic="messages", key="m
     """The provider says that a message arrived.
 
     Stated by: messaging.
-    Heard by: members, analytics.
+    Heard by: analytics.
     """
 
     message_id: MessageId
@@ -54,7 +54,7 @@ class MessageFailed(Event, type="message.failed", topic="messages", key="member_
     """A message will not arrive: the provider or the address refused it for good.
 
     Stated by: messaging.
-    Heard by: members, analytics.
+    Heard by: analytics.
     """
 
     message_id: MessageId
@@ -72,7 +72,7 @@ class MessageDropped(Event, type="message.dropped", topic="messages", key="membe
     """A planned message was not sent on purpose: no consent, a cap, a trigger that is no longer true.
 
     Stated by: messaging.
-    Heard by: members, analytics.
+    Heard by: analytics.
     """
 
     message_id: MessageId

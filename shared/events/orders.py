@@ -68,7 +68,7 @@ class OrderPlaced(Event, type="order.placed", topic="orders", key="member_id"):
     """A customer placed an order; it is not paid yet.
 
     Stated by: members.
-    Heard by: points, campaigns, messaging, analytics.
+    Heard by: points, messaging.
     """
 
     order_id: OrderId
@@ -158,7 +158,7 @@ class OrderCancelled(Event, type="order.cancelled", topic="orders", key="member_
     """An order was called off.
 
     Stated by: members.
-    Heard by: points, campaigns, messaging, analytics.
+    Heard by: points, messaging, analytics.
     """
 
     order_id: OrderId

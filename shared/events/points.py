@@ -107,7 +107,7 @@ class PointsRedeemed(Event, type="points.redeemed", topic="points", key="member_
     """A member spent points on a reward.
 
     Stated by: points.
-    Heard by: members, messaging, analytics.
+    Heard by: messaging, analytics.
     """
 
     member_id: MemberId
@@ -124,7 +124,7 @@ class PointsExpired(Event, type="points.expired", topic="points", key="member_id
     """Lots of a member passed their date and what was left of them is gone.
 
     Stated by: points.
-    Heard by: members, messaging, analytics.
+    Heard by: messaging, analytics.
     """
 
     member_id: MemberId
@@ -202,7 +202,7 @@ class PointsCaptured(Event, type="points.captured", topic="points", key="member_
     """Held points were spent.
 
     Stated by: points.
-    Heard by: members, analytics.
+    Heard by: analytics.
     """
 
     member_id: MemberId
@@ -219,7 +219,7 @@ class PointsReturned(Event, type="points.returned", topic="points", key="member_
     """Spent points went back to the lots that they came from, with the dates that those had.
 
     Stated by: points.
-    Heard by: members, messaging, analytics.
+    Heard by: messaging, analytics.
     """
 
     member_id: MemberId

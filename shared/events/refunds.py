@@ -23,7 +23,7 @@ class RefundRequested(Event, type="refund.requested", topic="refunds", key="orde
     """A captured payment cannot be confirmed and has to go back; `order.refunded` is the answer.
 
     Stated by: campaigns.
-    Heard by: members, messaging, analytics, storefronts.
+    Heard by: messaging, analytics, storefronts.
     """
 
     refund_key: Annotated[Identifier, says("Names the refund for good: making it twice must pay once.")]

@@ -14,7 +14,7 @@ class SegmentEntered(Event, type="segment.entered", topic="segments", key="membe
     """A member now meets the definition of a segment.
 
     Stated by: analytics.
-    Heard by: members, messaging.
+    Heard by: messaging.
     """
 
     segment_id: SegmentId
@@ -27,7 +27,7 @@ class SegmentLeft(Event, type="segment.left", topic="segments", key="member_id")
     """A member no longer meets the definition of a segment.
 
     Stated by: analytics.
-    Heard by: members, messaging.
+    Heard by: messaging.
     """
 
     segment_id: SegmentId

@@ -14,6 +14,7 @@ from services.analytics.errors import ImpossibleAmount, ImpossibleTime, UnknownC
 from services.analytics.handlers.hearing import translate
 from services.analytics.models import Base
 from services.analytics.operations import zones
+from services.analytics.repository import reading
 from services.analytics.settings import AnalyticsSettings
 from shared.clock import zone
 from shared.database import Database
@@ -25,8 +26,10 @@ from tests.analytics.world import (
     envelope,
     hear,
     history,
+    member_life,
     of,
     paid,
+    points,
     refunded,
     shuffled,
     summaries,
@@ -174,6 +177,31 @@ async def test_the_latest_tier_holds_whenever_it_arrives(analytics_database: Dat
         assert (await operations.summary(session)).tiers == {"platinum": 1}
 
 
+async def test_the_latest_judgement_of_a_stage_holds_whatever_it_is_dated_to(
+    analytics_database: Database,
+) -> None:
+    life = [envelope(event) for number in (1, 2) for event in member_life(number)]
+    newcomer = MemberCreated(member_id=of("member", 3), source="amazon", external_id="3", created_at=START)
+    await hear(analytics_database, [*reversed(life), envelope(newcomer)], batch=1)
+    async with analytics_database.reading() as session:
+        found = await operations.summary(session)
+        assert found.stages == {"decline": 2, "identification": 1}
+        assert found.by_label("member.stage_changed") == {"decline": 2, "development": 2, "stability": 2}
+        assert (await operations.member(session, of("member", 1))).stage == "decline"
+        assert (await operations.member(session, of("member", 3))).stage == "identification"
+
+
+async def test_points_are_spent_on_rewards_and_out_of_holds_less_what_came_back(
+    analytics_database: Database,
+) -> None:
+    await hear(analytics_database, [envelope(event) for number in range(3) for event in points(number)])
+    async with analytics_database.reading() as session:
+        found = await operations.summary(session)
+        assert found.spent_points == 3 * (5 + 4 - 1)
+        (month,) = await reading.monthly_points(session, START.date(), START.date() + timedelta(days=9))
+        assert (month.spent, month.returned) == (3 * (5 + 4), 3)
+
+
 async def test_a_person_is_all_their_ids(analytics_database: Database) -> None:
     merges = [
         MemberMerged(surviving_id=of("member", to), merged_id=of("member", one), merged_at=START)
@@ -233,6 +261,7 @@ async def test_a_rebuild_mends_what_differs_and_says_so(analytics_database: Data
     async with analytics_database.transaction() as session:
         await session.execute(text("UPDATE daily_sales SET revenue_minor = revenue_minor + 1"))
         await session.execute(text("DELETE FROM member_tiers"))
+        await session.execute(text("DELETE FROM member_stages"))
         broken = await operations.verify_recent(session, date(2026, 1, 1))
         before = await session.scalar(text("SELECT max(revision) FROM daily_sales"))
     assert broken["daily_sales"] > 0
@@ -241,6 +270,7 @@ async def test_a_rebuild_mends_what_differs_and_says_so(analytics_database: Data
         after = await session.scalar(text("SELECT min(revision) FROM daily_sales"))
     assert found["daily_sales"] == broken["daily_sales"]
     assert found["member_tiers"] > 0
+    assert found["member_stages"] > 0
     assert after > before
     assert await summaries(analytics_database) == right
 

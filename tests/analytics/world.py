@@ -24,6 +24,7 @@ from shared.events import (
     LinkShared,
     LinkVisited,
     MemberCreated,
+    MemberStageChanged,
     MemberTierDowngraded,
     MemberTierUpgraded,
     MessageDelivered,
@@ -33,10 +34,12 @@ from shared.events import (
     OrderPaid,
     OrderRefunded,
     Participation,
+    PointsCaptured,
     PointsClawedBack,
     PointsEarned,
     PointsExpired,
     PointsRedeemed,
+    PointsReturned,
     RefundLine,
     RefundRequested,
     decode,
@@ -132,7 +135,7 @@ def refunded(number: int, amount_minor: int = 700, **changes: Any) -> OrderRefun
 
 
 def points(number: int) -> list[Event]:
-    """A member's points: earned, clawed back, redeemed, expired."""
+    """A member's points: earned, clawed back, redeemed, captured out of a hold, returned in part, expired."""
     at = START + timedelta(hours=5 * number)
     common: dict[str, Any] = {"member_id": of("member", number % 7), "balance_points": 0}
     return [
@@ -158,6 +161,22 @@ def points(number: int) -> list[Event]:
             reward_kind="coupon",
             points=5,
             redeemed_at=at,
+            **common,
+        ),
+        PointsCaptured(
+            hold_id=of("hold", number),
+            entry_id=of("captured", number),
+            points=4,
+            reason="checkout",
+            captured_at=at,
+            **common,
+        ),
+        PointsReturned(
+            entry_id=of("returned", number),
+            reversed_entry_id=of("captured", number),
+            points=1,
+            reason="order_refunded",
+            returned_at=at,
             **common,
         ),
         PointsExpired(entry_id=of("expired", number), points=2, lots=1, expired_at=at, **common),
@@ -249,6 +268,23 @@ def member_life(number: int) -> list[Event]:
         ),
         MemberTierDowngraded(
             from_tier="gold", to_tier="silver", changed_at=at + 3 * hour, reason="refund", **member
+        ),
+        *(
+            MemberStageChanged(
+                from_stage=before,
+                to_stage=after,
+                # Found out in another order than it befell in.
+                changed_at=at - hours * hour,
+                judged_at=at + hours * hour,
+                reason="purchase",
+                purchases=3,
+                recency_days=1,
+                expected_interval_days=30,
+                **member,
+            )
+            for hours, (before, after) in enumerate(
+                [("identification", "development"), ("development", "stability"), ("stability", "decline")]
+            )
         ),
         MessageSent(sent_at=at, cost_minor=2, currency="USD", **message),
         MessageDelivered(delivered_at=at, **message),

@@ -1,5 +1,6 @@
 """What was once said on the bus stays readable, and what is generated from the catalogue is up to date."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from shared.events import EVENT_TYPES, NEWEST_VERSIONS, Event, decode
 from shared.events.compatibility import breaks, shape_of
 from shared.events.generate import EXAMPLES, FROZEN, ROOT, generated, stale
 from shared.events.schemas import file_name, schema_of
+from tests.architecture.tree import SERVICES
 
 EVENTS = sorted(EVENT_TYPES.values(), key=file_name)
 by_event = pytest.mark.parametrize("cls", EVENTS, ids=file_name)
@@ -68,3 +70,10 @@ def test_a_stale_or_left_over_file_is_found(tmp_path: Path) -> None:
     left_over = tmp_path / "docs/events/schemas/order.forgotten.v1.json"
     left_over.write_text("{}", encoding="utf-8")
     assert stale(tmp_path) == [Path("docs/events.md"), Path("docs/events/schemas/order.forgotten.v1.json")]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_hears_what_the_catalogue_says_it_hears(service: str) -> None:
+    handlers = importlib.import_module(f"services.{service}.handlers").handlers
+    told = {cls.type for cls in EVENTS if service in cls.heard_by}
+    assert told == set(handlers.by_type), "mend the docstring's `Heard by`, or the handler"

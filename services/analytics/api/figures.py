@@ -135,6 +135,7 @@ async def member(session: Transaction, caller: Reader, member_id: UUID) -> Membe
         member_ids=found.person.member_ids,
         joined_at=found.person.joined_at,
         tier=found.person.tier or None,
+        stage=found.stage,
         first_order_at=min(first_orders, default=None),
         last_order_at=last,
         recency_days=None if last is None else max(0, (found.as_of - last).days),
@@ -209,12 +210,16 @@ async def summary(session: Transaction, caller: Reader) -> SummaryOut:
         refunded_minor={row.currency: row.refunded_minor for row in found.sales},
         refunds_waiting=found.refunds_waiting,
         points=PointsOut(
-            earned=found.amount("points.earned"),
-            redeemed=found.amount("points.redeemed"),
-            expired=found.amount("points.expired"),
-            clawed_back=found.amount("points.clawed_back"),
+            spent=found.spent_points,
+            **{name: found.amount(f"points.{name}") for name in PointsOut.model_fields if name != "spent"},
         ),
         tiers=found.tiers,
+        tier_changes={
+            change: found.count(f"member.tier_{change}")
+            for change in ("upgraded", "downgraded", "prolonged", "at_risk", "retained")
+        },
+        stages=found.stages,
+        stage_changes=found.by_label("member.stage_changed"),
         messages={
             fate: found.count(f"message.{fate}") for fate in ("sent", "delivered", "failed", "dropped")
         },

@@ -15,6 +15,7 @@ from services.analytics.domain.facts import (
     Title,
     impossible_amount,
     impossible_time,
+    judged_at,
 )
 from services.analytics.domain.shares import line_revenues, refund_shares
 
@@ -33,6 +34,7 @@ __all__ = [
     "Title",
     "impossible_amount",
     "impossible_time",
+    "judged_at",
     "line_revenues",
     "refund_shares",
 ]

@@ -18,6 +18,7 @@ __all__ = [
     "Title",
     "impossible_amount",
     "impossible_time",
+    "judged_at",
 ]
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -158,6 +159,12 @@ class Batch:
     events: list[EventFact] = field(default_factory=list)
     aliases: list[Alias] = field(default_factory=list)
     origins: list[tuple[UUID, str]] = field(default_factory=list)
+
+
+def judged_at(fact: EventFact) -> datetime:
+    """When a change of stage was found out: it may have befallen long before, and be judged again later."""
+    assert fact.detail is not None
+    return datetime.fromisoformat(fact.detail["judged_at"])
 
 
 def impossible_time(occurred_at: datetime, now: datetime) -> bool:

@@ -12,9 +12,10 @@ from uuid import UUID
 from services.analytics.domain import EventFact, ShopDays
 from shared.events import Envelope, Event
 
-__all__ = ["Translations", "fact", "priced"]
+__all__ = ["Translation", "Translations", "fact", "priced"]
 
-Translations = Mapping[type[Event], Callable[[Envelope[Event], Any, ShopDays], EventFact]]
+Translation = Callable[[Envelope[Event], Any, ShopDays], EventFact]
+Translations = Mapping[type[Event], Translation]
 
 
 class Price(TypedDict):

@@ -1,16 +1,26 @@
 """Points, rewards and lots drawn as facts."""
 
+from typing import Any
+
 from services.analytics.domain import EventFact, ShopDays
-from services.analytics.handlers.facts import Translations, fact, priced
+from services.analytics.handlers.facts import Translation, Translations, fact, priced
 from shared.events import (
     Envelope,
     Event,
     LotteryDrawn,
+    PointsAdjusted,
+    PointsCaptured,
     PointsClawedBack,
     PointsEarned,
     PointsExpired,
     PointsForfeited,
+    PointsHeld,
+    PointsMatured,
+    PointsOpened,
     PointsRedeemed,
+    PointsReleased,
+    PointsReturned,
+    PointsTransferred,
     RewardCancelled,
     RewardFulfilmentChanged,
     RewardGranted,
@@ -20,11 +30,30 @@ from shared.ids import derived_id
 __all__ = ["TRANSLATIONS"]
 
 
-def _earned(envelope: Envelope[Event], data: PointsEarned, days: ShopDays) -> EventFact:
+def _movement(key: str, at: str, label: str = "") -> Translation:
+    """Translate a movement by its fields: what names it, its instant, and its label if it has one."""
+
+    def translate(envelope: Envelope[Event], data: Any, days: ShopDays) -> EventFact:
+        return fact(
+            envelope,
+            getattr(data, key),
+            getattr(data, at),
+            days,
+            member_id=data.member_id,
+            order_id=getattr(data, "order_id", None),
+            amount=data.points,
+            label=getattr(data, label) if label else "",
+        )
+
+    return translate
+
+
+def _returned(envelope: Envelope[Event], data: PointsReturned, days: ShopDays) -> EventFact:
+    # One entry may give back to the accounts of several members, once these were merged or parted.
     return fact(
         envelope,
-        data.entry_id,
-        data.earned_at,
+        derived_id("returned", str(data.entry_id), str(data.member_id)),
+        data.returned_at,
         days,
         member_id=data.member_id,
         order_id=data.order_id,
@@ -32,45 +61,9 @@ def _earned(envelope: Envelope[Event], data: PointsEarned, days: ShopDays) -> Ev
     )
 
 
-def _clawed_back(envelope: Envelope[Event], data: PointsClawedBack, days: ShopDays) -> EventFact:
-    return fact(
-        envelope,
-        data.entry_id,
-        data.clawed_back_at,
-        days,
-        member_id=data.member_id,
-        order_id=data.order_id,
-        amount=data.points,
-    )
-
-
-def _redeemed(envelope: Envelope[Event], data: PointsRedeemed, days: ShopDays) -> EventFact:
-    return fact(
-        envelope,
-        data.redemption_id,
-        data.redeemed_at,
-        days,
-        member_id=data.member_id,
-        order_id=data.order_id,
-        amount=data.points,
-        label=data.reward_kind,
-    )
-
-
-def _expired(envelope: Envelope[Event], data: PointsExpired, days: ShopDays) -> EventFact:
-    return fact(envelope, data.entry_id, data.expired_at, days, member_id=data.member_id, amount=data.points)
-
-
-def _forfeited(envelope: Envelope[Event], data: PointsForfeited, days: ShopDays) -> EventFact:
-    return fact(
-        envelope,
-        data.entry_id,
-        data.forfeited_at,
-        days,
-        member_id=data.member_id,
-        amount=data.points,
-        label=data.reason,
-    )
+def _matured(envelope: Envelope[Event], data: PointsMatured, days: ShopDays) -> EventFact:
+    # Points of many entries mature together, so that nothing but the event names them.
+    return fact(envelope, envelope.id, data.matured_at, days, member_id=data.member_id, amount=data.points)
 
 
 def _granted(envelope: Envelope[Event], data: RewardGranted, days: ShopDays) -> EventFact:
@@ -125,11 +118,20 @@ def _drawn(envelope: Envelope[Event], data: LotteryDrawn, days: ShopDays) -> Eve
 
 
 TRANSLATIONS: Translations = {
-    PointsEarned: _earned,
-    PointsClawedBack: _clawed_back,
-    PointsRedeemed: _redeemed,
-    PointsExpired: _expired,
-    PointsForfeited: _forfeited,
+    PointsEarned: _movement("entry_id", "earned_at"),
+    PointsOpened: _movement("entry_id", "earned_at", "source"),
+    PointsClawedBack: _movement("entry_id", "clawed_back_at"),
+    PointsRedeemed: _movement("redemption_id", "redeemed_at", "reward_kind"),
+    # A hold is settled once, whatever of it is released then.
+    PointsHeld: _movement("hold_id", "held_at"),
+    PointsCaptured: _movement("entry_id", "captured_at"),
+    PointsReleased: _movement("hold_id", "released_at", "reason"),
+    PointsReturned: _returned,
+    PointsMatured: _matured,
+    PointsAdjusted: _movement("entry_id", "adjusted_at"),
+    PointsTransferred: _movement("entry_id", "transferred_at"),
+    PointsExpired: _movement("entry_id", "expired_at"),
+    PointsForfeited: _movement("entry_id", "forfeited_at", "reason"),
     RewardGranted: _granted,
     RewardCancelled: _undone,
     RewardFulfilmentChanged: _on_its_way,

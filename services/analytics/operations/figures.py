@@ -40,6 +40,11 @@ class MemberFigures:
     sales: Sequence[Row[Any]]
     as_of: datetime
 
+    @property
+    def stage(self) -> str:
+        """The lifecycle stage that the person is in."""
+        return str(self.person.stage or reading.FIRST_STAGE)
+
 
 @dataclass(frozen=True, slots=True)
 class CampaignFigures:
@@ -94,6 +99,7 @@ class Totals:
     sales: Sequence[Row[Any]]
     counts: Sequence[Row[Any]]
     tiers: dict[str, int]
+    stages: dict[str, int]
     members: int
     refunds_waiting: int
     books: Books
@@ -106,6 +112,17 @@ class Totals:
     def count(self, kind: str) -> int:
         """How often a kind of event happened."""
         return sum(row.occurrences for row in self.counts if row.kind == kind)
+
+    def by_label(self, kind: str) -> dict[str, int]:
+        """How often a kind of event happened, by its label."""
+        return {row.label: row.occurrences for row in self.counts if row.kind == kind}
+
+    @property
+    def spent_points(self) -> int:
+        """Points that bought something, on rewards or out of holds, and did not come back."""
+        return (
+            self.amount("points.redeemed") + self.amount("points.captured") - self.amount("points.returned")
+        )
 
     @property
     def revision(self) -> int:
@@ -186,6 +203,7 @@ async def summary(session: AsyncSession) -> Totals:
         await reading.sales_totals(session),
         await reading.kind_totals(session),
         {row.tier: row.members for row in await reading.tiers(session)},
+        {row.stage: row.members for row in await reading.stages(session)},
         found.members,
         found.refunds_waiting,
         await ingest_books(session, *EVER),

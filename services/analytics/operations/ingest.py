@@ -27,6 +27,7 @@ from shared.money import is_currency
 __all__ = ["ingest"]
 
 TIER_KINDS = frozenset({"member.tier_upgraded", "member.tier_downgraded"})
+STAGE_KIND = "member.stage_changed"
 
 
 async def ingest(session: AsyncSession, batch: Batch, *, now: datetime | None = None) -> Ingested:
@@ -168,7 +169,7 @@ async def _match_refunds(
 async def _name(
     session: AsyncSession, batch: Batch, orders: Sequence[OrderFact], events: Sequence[EventFact]
 ) -> None:
-    """Keep what is not a sum but the latest word: titles of products, tiers, merged ids."""
+    """Keep what is not a sum but the latest word: titles of products, tiers, stages, merged ids."""
     if orders and batch.titles:
         latest: dict[tuple[str, str], Title] = {}
         for title in batch.titles:
@@ -180,5 +181,8 @@ async def _name(
     tiers = [event for event in events if event.kind in TIER_KINDS]
     if tiers:
         await repository.set_tiers(session, tiers)
+    stages = [event for event in events if event.kind == STAGE_KIND]
+    if stages:
+        await repository.set_stages(session, stages)
     if batch.aliases:
         await repository.alias_members(session, batch.aliases)

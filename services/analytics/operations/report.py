@@ -37,6 +37,7 @@ class ReportFigures:
     products: Sequence[Row[Any]]
     points: Sequence[Row[Any]]
     tiers: Sequence[Row[Any]]
+    stages: Sequence[Row[Any]]
     members: int
     campaigns: Sequence[CampaignFigures]
     as_of: datetime
@@ -75,6 +76,7 @@ async def report(
         products=await reading.revenue_by(session, "product", **span),
         points=await reading.monthly_points(session, first, last),
         tiers=await reading.tiers(session),
+        stages=await reading.stages(session),
         members=(await reading.totals(session)).members,
         campaigns=await campaigns(session, None, LATEST_CAMPAIGNS),
         as_of=as_of,

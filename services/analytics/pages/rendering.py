@@ -20,6 +20,8 @@ RANGES: Final = ((30, "30 days"), (90, "90 days"), (365, "12 months"))
 SYMBOLS: Final = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "CNY": "CN¥", "AUD": "A$", "CAD": "C$"}
 # The order that the tiers of the default programme have; others come after, by name.
 TIER_ORDER: Final = ("platinum", "gold", "silver", "bronze")
+# From stranger to regular, and from there away or back.
+STAGE_ORDER: Final = ("identification", "development", "stability", "recovered", "decline", "lost")
 
 
 def money(amount_minor: int, currency: str, *, whole: bool = False) -> str:
@@ -93,12 +95,10 @@ def render_report(figures: ReportFigures) -> str:
             shops=_shares(figures.shops, "(no shop)"),
             products=_shares(figures.products, "(no product)"),
             tiers=_tiers(figures),
+            stages=_stages(figures),
             points=columns(
                 [_month(row.month, place, len(figures.points)) for place, row in enumerate(figures.points)],
-                [
-                    [getattr(row, name) for row in figures.points]
-                    for name in ("earned", "redeemed", "expired")
-                ],
+                [[getattr(row, name) for row in figures.points] for name in ("earned", "spent", "expired")],
             ),
             points_rows=figures.points,
             campaigns=[_campaign(found) for found in figures.campaigns],
@@ -186,6 +186,12 @@ def _tiers(figures: ReportFigures) -> list[Bar]:
     if without > 0:
         rows.append(("no tier yet", without))
     return bars(rows, MOST_BARS, "All others")
+
+
+def _stages(figures: ReportFigures) -> list[Bar]:
+    members = {row.stage: row.members for row in figures.stages}
+    order = [*STAGE_ORDER, *sorted(members.keys() - set(STAGE_ORDER))]
+    return bars([(stage, members[stage]) for stage in order if stage in members], MOST_BARS, "All others")
 
 
 def _campaign(figures: CampaignFigures) -> dict[str, Any]:

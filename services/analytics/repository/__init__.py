@@ -19,6 +19,7 @@ from services.analytics.repository.summaries import (
     add_products,
     add_sales,
     name_products,
+    set_stages,
     set_tiers,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "match_refunds",
     "name_products",
     "order_lines",
+    "set_stages",
     "set_tiers",
     "store_allocations",
     "store_events",

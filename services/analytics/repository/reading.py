@@ -9,6 +9,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 __all__ = [
+    "FIRST_STAGE",
     "GroupBy",
     "activities",
     "bounds",
@@ -24,9 +25,13 @@ __all__ = [
     "monthly_points",
     "revenue_by",
     "sales_totals",
+    "stages",
     "tiers",
     "totals",
 ]
+
+# The stage that members are in of whom nothing else was said.
+FIRST_STAGE: Final = "identification"
 
 GroupBy = Literal["shop", "channel", "product"]
 
@@ -114,7 +119,8 @@ MEMBER = text(
         (SELECT min(f.occurred_at) FROM event_facts AS f JOIN ids ON f.fact_id = ids.member_id
          WHERE f.kind = 'member.created') AS joined_at,
         (SELECT t.tier FROM member_tiers AS t JOIN ids USING (member_id)
-         ORDER BY (t.member_id = person.person_id) DESC, t.changed_at DESC LIMIT 1) AS tier
+         ORDER BY (t.member_id = person.person_id) DESC, t.changed_at DESC LIMIT 1) AS tier,
+        (SELECT s.stage FROM member_stages AS s WHERE s.member_id = person.person_id) AS stage
     FROM person
     """
 )
@@ -213,6 +219,17 @@ TIERS = text(
     ORDER BY tier
     """
 )
+# Everybody begins in the first stage, without an event.
+STAGES = text(
+    f"""
+    SELECT coalesce(s.stage, '{FIRST_STAGE}') AS stage, count(*) AS members
+    FROM event_facts AS f LEFT JOIN member_stages AS s ON s.member_id = f.fact_id
+    WHERE f.kind = 'member.created'
+        AND NOT EXISTS (SELECT FROM member_identities AS a WHERE a.member_id = f.fact_id)
+    GROUP BY 1
+    ORDER BY 1
+    """  # noqa: S608 - a constant of this module
+)
 INGEST_DAYS = text(
     """
     WITH rejected AS (
@@ -261,7 +278,7 @@ async def daily_sales(
 
 
 async def member(session: AsyncSession, member_id: UUID) -> Row[Any]:
-    """Whose id it is, every id of that person, when they joined and their tier."""
+    """Whose id it is, every id of that person, when they joined, their tier and their stage."""
     return (await session.execute(MEMBER, {"member_id": member_id})).one()
 
 
@@ -303,6 +320,11 @@ async def kind_totals(session: AsyncSession) -> Sequence[Row[Any]]:
 async def tiers(session: AsyncSession) -> Sequence[Row[Any]]:
     """How many members hold each tier."""
     return (await session.execute(TIERS)).all()
+
+
+async def stages(session: AsyncSession) -> Sequence[Row[Any]]:
+    """How many members are in each lifecycle stage."""
+    return (await session.execute(STAGES)).all()
 
 
 async def totals(session: AsyncSession) -> Row[Any]:
@@ -363,10 +385,13 @@ MONTHLY_POINTS = text(
     """
     SELECT date_trunc('month', day)::date AS month,
         coalesce(sum(amount) FILTER (WHERE kind = 'points.earned'), 0)::bigint AS earned,
-        coalesce(sum(amount) FILTER (WHERE kind = 'points.redeemed'), 0)::bigint AS redeemed,
+        coalesce(sum(amount) FILTER (WHERE kind IN ('points.redeemed', 'points.captured')), 0)::bigint
+            AS spent,
+        coalesce(sum(amount) FILTER (WHERE kind = 'points.returned'), 0)::bigint AS returned,
         coalesce(sum(amount) FILTER (WHERE kind = 'points.expired'), 0)::bigint AS expired
     FROM daily_counts
-    WHERE kind IN ('points.earned', 'points.redeemed', 'points.expired') AND day BETWEEN :first AND :last
+    WHERE kind IN ('points.earned', 'points.redeemed', 'points.captured', 'points.returned', 'points.expired')
+        AND day BETWEEN :first AND :last
     GROUP BY 1
     ORDER BY 1
     """
@@ -387,5 +412,5 @@ async def revenue_by(
 
 
 async def monthly_points(session: AsyncSession, first: date, last: date) -> Sequence[Row[Any]]:
-    """Points earned, redeemed and expired by month."""
+    """Points earned, spent, returned and expired by month; what was returned is not taken off spent."""
     return (await session.execute(MONTHLY_POINTS, {"first": first, "last": last})).all()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import func, text
+from sqlalchemy import TextClause, func, text
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,6 +19,7 @@ __all__ = [
     "add_products",
     "add_sales",
     "name_products",
+    "set_stages",
     "set_tiers",
 ]
 
@@ -63,18 +64,25 @@ INGEST = Sums(models.IngestDay, ("stored", "duplicate"))
 # LEAST and GREATEST pass over nulls: a refund that comes before its order knows no order times.
 MEMBERS = Sums(models.MemberSales, MEMBER_SUMS, first_order_at=func.least, last_order_at=func.greatest)
 
-SET_TIERS = text(
-    """
-    INSERT INTO member_tiers AS known (member_id, tier, changed_at, event_id)
-    SELECT DISTINCT ON (member_id) member_id, tier, changed_at, event_id
-    FROM unnest(CAST(:member_id AS uuid[]), CAST(:tier AS text[]), CAST(:changed_at AS timestamptz[]),
-                CAST(:event_id AS uuid[])) AS new (member_id, tier, changed_at, event_id)
-    ORDER BY member_id, changed_at DESC, event_id DESC
-    ON CONFLICT (member_id) DO UPDATE
-    SET tier = excluded.tier, changed_at = excluded.changed_at, event_id = excluded.event_id
-    WHERE (known.changed_at, known.event_id) < (excluded.changed_at, excluded.event_id)
-    """
-)
+
+def _latest_word(table: str, word: str, at: str) -> TextClause:
+    """Keep of each member the word of the latest instant; of one instant that of the greater event id."""
+    return text(
+        f"""
+        INSERT INTO {table} AS known (member_id, {word}, {at}, event_id)
+        SELECT DISTINCT ON (member_id) member_id, {word}, {at}, event_id
+        FROM unnest(CAST(:member_id AS uuid[]), CAST(:{word} AS text[]), CAST(:{at} AS timestamptz[]),
+                    CAST(:event_id AS uuid[])) AS new (member_id, {word}, {at}, event_id)
+        ORDER BY member_id, {at} DESC, event_id DESC
+        ON CONFLICT (member_id) DO UPDATE
+        SET {word} = excluded.{word}, {at} = excluded.{at}, event_id = excluded.event_id
+        WHERE (known.{at}, known.event_id) < (excluded.{at}, excluded.event_id)
+        """  # noqa: S608 - constants of this module
+    )
+
+
+SET_TIERS = _latest_word("member_tiers", "tier", "changed_at")
+SET_STAGES = _latest_word("member_stages", "stage", "judged_at")
 # The tie-break by title makes the answer the same whichever of two orders of one instant comes first.
 NAME_PRODUCTS = text(
     """
@@ -134,3 +142,9 @@ async def set_tiers(session: AsyncSession, changes: Sequence[domain.EventFact]) 
     """Set the tiers of members, unless a later change is known; the tier is the fact's label."""
     rows = [(fact.member_id, fact.label, fact.occurred_at, fact.event_id) for fact in changes]
     await session.execute(SET_TIERS, columns_of(("member_id", "tier", "changed_at", "event_id"), rows))
+
+
+async def set_stages(session: AsyncSession, changes: Sequence[domain.EventFact]) -> None:
+    """Set the stages of members, unless a later judgement is known; the stage is the fact's label."""
+    rows = [(fact.member_id, fact.label, domain.judged_at(fact), fact.event_id) for fact in changes]
+    await session.execute(SET_STAGES, columns_of(("member_id", "stage", "judged_at", "event_id"), rows))

@@ -110,6 +110,13 @@ TIERS = """
     WHERE kind IN ('member.tier_upgraded', 'member.tier_downgraded')
     ORDER BY member_id, occurred_at DESC, event_id DESC
 """
+STAGES = """
+    SELECT DISTINCT ON (member_id) member_id, label AS stage,
+        (detail->>'judged_at')::timestamptz AS judged_at, event_id
+    FROM event_facts
+    WHERE kind = 'member.stage_changed'
+    ORDER BY member_id, (detail->>'judged_at')::timestamptz DESC, event_id DESC
+"""
 
 # What is recomputed: its query, its columns, and those of them that are sums. The first three go by day and
 # can be limited to recent days.
@@ -138,6 +145,7 @@ SUMMARIES: Final[dict[str, tuple[str, str, str]]] = {
         "orders, units, revenue_minor, refunded_minor",
     ),
     "member_tiers": (TIERS, "member_id, tier, changed_at, event_id", ""),
+    "member_stages": (STAGES, "member_id, stage, judged_at, event_id", ""),
 }
 DAILY: Final = ("daily_sales", "daily_products", "daily_counts")
 
@@ -188,7 +196,7 @@ CLEAR: Final = {table: text(f"DELETE FROM {table}") for table in SUMMARIES}  # n
 LOCK = text(
     """
     LOCK TABLE order_facts, refund_facts, event_facts, member_sales, refund_allocations, member_tiers,
-        daily_sales, daily_products, daily_counts, campaign_counts, campaign_sales
+        member_stages, daily_sales, daily_products, daily_counts, campaign_counts, campaign_sales
     IN SHARE ROW EXCLUSIVE MODE
     """
 )
