@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.commands.asking import ask_members
-from cli.commands.options import HomeOption, JsonOption
+from cli.commands.options import HomeOption, JsonOption, MembersUrlOption, key_option
 from cli.platform import Home
 from shared.settings import DEVELOPMENT_KEY
 
@@ -27,12 +27,8 @@ def erase(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it cannot be undone.")] = False,
     home: HomeOption = None,
-    url: Annotated[
-        str | None, typer.Option(help="Address of members; of the platform under the home if left out.")
-    ] = None,
-    key: Annotated[
-        str, typer.Option(help="API key with members:admin.", envvar="REGULARS_KEY", show_default=False)
-    ] = DEVELOPMENT_KEY,
+    url: MembersUrlOption = None,
+    key: Annotated[str, key_option("members:admin")] = DEVELOPMENT_KEY,
     as_json: JsonOption = False,
 ) -> None:
     """Erase what is personal of a member, and of all who were merged into the same person; the books stay.

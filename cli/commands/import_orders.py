@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cli.commands.options import HomeOption, JsonOption
+from cli.commands.options import HomeOption, JsonOption, MembersUrlOption, PointsUrlOption, key_option
 from cli.importing import (
     FileUnreadable,
     ImportAborted,
@@ -34,12 +35,7 @@ COMMANDS = {"order": "orders", "refund": "refunds", "cancellation": "cancellatio
 FileArgument = Annotated[
     Path, typer.Argument(help="CSV, tab-separated, whitespace-separated or NDJSON.", show_default=False)
 ]
-UrlOption = Annotated[
-    str | None, typer.Option(help="Address of members; of the platform under the home if left out.")
-]
-KeyOption = Annotated[
-    str, typer.Option(help="API key with members:write.", envvar="REGULARS_KEY", show_default=False)
-]
+KeyOption = Annotated[str, key_option("members:write")]
 RejectsOption = Annotated[
     Path | None, typer.Option(help="Where rejected rows go.", show_default="<file>.rejects.csv")
 ]
@@ -63,7 +59,7 @@ def import_orders_command(
         ),
     ] = "generic",
     home: HomeOption = None,
-    url: UrlOption = None,
+    url: MembersUrlOption = None,
     key: KeyOption = DEVELOPMENT_KEY,
     rejects: RejectsOption = None,
     source: SourceOption = None,
@@ -89,52 +85,45 @@ def import_orders_command(
     )  # fmt: skip
 
 
-def import_refunds_command(
-    file: FileArgument,
-    mapping: Annotated[
-        str, typer.Option(help="refunds, or the path of a TOML mapping of your own.")
-    ] = "refunds",
-    home: HomeOption = None,
-    url: UrlOption = None,
-    key: KeyOption = DEVELOPMENT_KEY,
-    rejects: RejectsOption = None,
-    source: SourceOption = None,
-    shop: ShopOption = None,
-    zone: ZoneOption = None,
-    resume: ResumeOption = False,
-    batch_rows: RowsOption = 1000,
-    patience: PatienceOption = 120,
-    as_json: JsonOption = False,
-) -> None:
-    """Import refunds from a file, by line where it says so; one whose order is not here yet waits for it."""
-    _import(
-        file, "refund", mapping, url or Home(home).url("members"), key, rejects, source, shop, zone, as_json,
-        patience_seconds=patience, resume=resume, batch_rows=batch_rows,
-    )  # fmt: skip
+def _of_orders(kind: str, name: str, summary: str) -> Callable[..., None]:
+    """The command that imports refunds or cancellations: both take the same, and differ in what they make."""
+
+    def command(
+        file: FileArgument,
+        mapping: Annotated[
+            str, typer.Option(help=f"{name}, or the path of a TOML mapping of your own.")
+        ] = name,
+        home: HomeOption = None,
+        url: MembersUrlOption = None,
+        key: KeyOption = DEVELOPMENT_KEY,
+        rejects: RejectsOption = None,
+        source: SourceOption = None,
+        shop: ShopOption = None,
+        zone: ZoneOption = None,
+        resume: ResumeOption = False,
+        batch_rows: RowsOption = 1000,
+        patience: PatienceOption = 120,
+        as_json: JsonOption = False,
+    ) -> None:
+        _import(
+            file, kind, mapping, url or Home(home).url("members"), key, rejects, source, shop, zone, as_json,
+            patience_seconds=patience, resume=resume, batch_rows=batch_rows,
+        )  # fmt: skip
+
+    command.__doc__ = summary
+    return command
 
 
-def import_cancellations_command(
-    file: FileArgument,
-    mapping: Annotated[
-        str, typer.Option(help="cancellations, or the path of a TOML mapping of your own.")
-    ] = "cancellations",
-    home: HomeOption = None,
-    url: UrlOption = None,
-    key: KeyOption = DEVELOPMENT_KEY,
-    rejects: RejectsOption = None,
-    source: SourceOption = None,
-    shop: ShopOption = None,
-    zone: ZoneOption = None,
-    resume: ResumeOption = False,
-    batch_rows: RowsOption = 1000,
-    patience: PatienceOption = 120,
-    as_json: JsonOption = False,
-) -> None:
-    """Import cancellations from a file; one whose order is not here yet waits for it."""
-    _import(
-        file, "cancellation", mapping, url or Home(home).url("members"), key, rejects, source, shop, zone,
-        as_json, patience_seconds=patience, resume=resume, batch_rows=batch_rows,
-    )  # fmt: skip
+import_refunds_command = _of_orders(
+    "refund",
+    "refunds",
+    "Import refunds from a file, by line where it says so; one whose order is not here yet waits for it.",
+)
+import_cancellations_command = _of_orders(
+    "cancellation",
+    "cancellations",
+    "Import cancellations from a file; one whose order is not here yet waits for it.",
+)
 
 
 def import_points_command(
@@ -143,20 +132,11 @@ def import_points_command(
         str, typer.Option(help="points, or the path of a TOML mapping of your own.")
     ] = "points",
     home: HomeOption = None,
-    url: Annotated[
-        str | None, typer.Option(help="Address of points; of the platform under the home if left out.")
-    ] = None,
+    url: PointsUrlOption = None,
     members: Annotated[
         str | None, typer.Option(help="Address of members, where customers are looked up.")
     ] = None,
-    key: Annotated[
-        str,
-        typer.Option(
-            help="API key with points:admin, and members:read to look customers up.",
-            envvar="REGULARS_KEY",
-            show_default=False,
-        ),
-    ] = DEVELOPMENT_KEY,
+    key: Annotated[str, key_option("points:admin, and members:read to look customers up")] = DEVELOPMENT_KEY,
     rejects: RejectsOption = None,
     source: SourceOption = None,
     zone: ZoneOption = None,

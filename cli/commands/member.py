@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.commands.options import HomeOption, JsonOption
+from cli.commands.options import HomeOption, JsonOption, key_option
 from cli.member import MemberUnknown, Unanswered, find, read, show_found, show_member
 from cli.platform import Home
 from shared.settings import DEVELOPMENT_KEY
@@ -14,13 +14,6 @@ from shared.settings import DEVELOPMENT_KEY
 __all__ = ["register"]
 
 EXIT_UNANSWERED, EXIT_UNKNOWN = 1, 4
-
-KeyOption = Annotated[
-    str,
-    typer.Option(
-        help="API key with members:read and points:read.", envvar="REGULARS_KEY", show_default=False
-    ),
-]
 
 
 def member(
@@ -33,7 +26,7 @@ def member(
         typer.Argument(help="After `find`: an id that any source knows, or a verified address."),
     ] = None,
     home: HomeOption = None,
-    key: KeyOption = DEVELOPMENT_KEY,
+    key: Annotated[str, key_option("members:read and points:read")] = DEVELOPMENT_KEY,
     as_json: JsonOption = False,
 ) -> None:
     """Show one member: profile, tier and what is missing to the next, stage, points, orders, entries.

@@ -1,13 +1,13 @@
 """`regulars merge` and `regulars unmerge`: say that two members are one person, or two after all."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import typer
 
 from cli.commands.asking import ask_members
-from cli.commands.options import HomeOption, JsonOption
+from cli.commands.options import HomeOption, JsonOption, MembersUrlOption, key_option
 from cli.platform import Home
 from shared.settings import DEVELOPMENT_KEY
 
@@ -19,12 +19,7 @@ Surviving = Annotated[UUID, typer.Argument(help="The member that stays.", show_d
 Merged = Annotated[UUID, typer.Argument(help="The member that is an alias of it.", show_default=False)]
 Reason = Annotated[str | None, typer.Option(help="Why, for the history.", show_default=False)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")]
-Url = Annotated[
-    str | None, typer.Option(help="Address of members; of the platform under the home if left out.")
-]
-Key = Annotated[
-    str, typer.Option(help="API key with members:write.", envvar="REGULARS_KEY", show_default=False)
-]
+Key = Annotated[str, key_option("members:write")]
 
 
 def merge(
@@ -33,7 +28,7 @@ def merge(
     reason: Reason = None,
     dry_run: DryRun = False,
     home: HomeOption = None,
-    url: Url = None,
+    url: MembersUrlOption = None,
     key: Key = DEVELOPMENT_KEY,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,8 +36,7 @@ def merge(
 
     Exit code 0: they are one person. 1: refused. 2: members could not be asked.
     """
-    body = {"surviving_id": str(surviving), "merged_id": str(merged), "reason": reason}
-    _show(_asked("merges", body, dry_run, url or Home(home).url("members"), key), as_json)
+    _ask("merges", surviving, merged, reason, dry_run, url or Home(home).url("members"), key, as_json)
 
 
 def unmerge(
@@ -51,7 +45,7 @@ def unmerge(
     reason: Reason = None,
     dry_run: DryRun = False,
     home: HomeOption = None,
-    url: Url = None,
+    url: MembersUrlOption = None,
     key: Key = DEVELOPMENT_KEY,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,15 +53,21 @@ def unmerge(
 
     Exit code 0: they are two. 1: refused. 2: members could not be asked.
     """
+    _ask("unmerges", surviving, merged, reason, dry_run, url or Home(home).url("members"), key, as_json)
+
+
+def _ask(
+    what: str,
+    surviving: UUID,
+    merged: UUID,
+    reason: str | None,
+    dry_run: bool,
+    url: str,
+    key: str,
+    as_json: bool,
+) -> None:
     body = {"surviving_id": str(surviving), "merged_id": str(merged), "reason": reason}
-    _show(_asked("unmerges", body, dry_run, url or Home(home).url("members"), key), as_json)
-
-
-def _asked(what: str, body: dict[str, Any], dry_run: bool, url: str, key: str) -> dict[str, Any]:
-    return ask_members(what, body, dry_run=dry_run, url=url, key=key, timeout_seconds=REQUEST_TIMEOUT_SECONDS)
-
-
-def _show(told: dict[str, Any], as_json: bool) -> None:
+    told = ask_members(what, body, dry_run=dry_run, url=url, key=key, timeout_seconds=REQUEST_TIMEOUT_SECONDS)
     if as_json:
         typer.echo(json.dumps(told))
         return

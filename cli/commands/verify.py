@@ -4,28 +4,25 @@ import json
 from typing import Annotated, Any
 from uuid import UUID
 
-import httpx
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cli.commands.options import HomeOption, JsonOption
+from cli.commands.asking import Ask, asking_points
+from cli.commands.options import HomeOption, JsonOption, PointsUrlOption, key_option
+from cli.commands.verify_draw import verify_draw
 from cli.platform import Home
 from shared.settings import DEVELOPMENT_KEY
 
 __all__ = ["register"]
 
-EXIT_FINDINGS, EXIT_UNREACHABLE = 1, 2
+EXIT_FINDINGS = 1
 
 # A slice of accounts with long histories takes a while on a busy machine.
 REQUEST_TIMEOUT_SECONDS = 120.0
 # More than anybody reads; the count says how many there are.
 SHOWN_FINDINGS = 50
-
-
-class Unanswered(Exception):
-    """The service could not be asked, or refused to answer; the message says why."""
 
 
 class Books:
@@ -73,12 +70,8 @@ def verify_ledger(
         UUID | None, typer.Option(help="Only this member's account.", show_default=False)
     ] = None,
     home: HomeOption = None,
-    url: Annotated[
-        str | None, typer.Option(help="Address of points; of the platform under the home if left out.")
-    ] = None,
-    key: Annotated[
-        str, typer.Option(help="API key with points:admin.", envvar="REGULARS_KEY", show_default=False)
-    ] = DEVELOPMENT_KEY,
+    url: PointsUrlOption = None,
+    key: Annotated[str, key_option("points:admin")] = DEVELOPMENT_KEY,
     slice_accounts: Annotated[int, typer.Option(min=1, max=5_000, help="Accounts per request.")] = 1_000,
     as_json: JsonOption = False,
 ) -> None:
@@ -86,29 +79,22 @@ def verify_ledger(
 
     Exit code 0: all agree. 1: something disagrees, and is listed. 2: points could not be asked.
     """
-    console = Console(stderr=True)
     books = Books()
-    headers = {"Authorization": f"Bearer {key}"}
-    try:
-        with httpx.Client(
-            base_url=url or Home(home).url("points"), headers=headers, timeout=REQUEST_TIMEOUT_SECONDS
-        ) as client:
-            if member is not None:
-                books.add(asked(client, f"/v1/audit/accounts/{member}", {}))
-            else:
-                _verify_all(client, books, slice_accounts, console)
-    except (httpx.HTTPError, Unanswered) as error:
-        console.print(f"[bold red]points could not be asked: {error}[/]", highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_UNREACHABLE) from error
+    address = url or Home(home).url("points")
+    with asking_points(address, key, timeout_seconds=REQUEST_TIMEOUT_SECONDS) as ask:
+        if member is not None:
+            books.add(ask(f"/v1/audit/accounts/{member}", {}))
+        else:
+            _verify_all(ask, books, slice_accounts)
     _show(books, as_json)
     if not books.is_right:
         raise typer.Exit(EXIT_FINDINGS)
 
 
-def _verify_all(client: httpx.Client, books: Books, slice_accounts: int, console: Console) -> None:
-    summary = asked(client, "/v1/summary", {})
+def _verify_all(ask: Ask, books: Books, slice_accounts: int) -> None:
+    summary = ask("/v1/summary", {})
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
         for what, path, limit, total in (
             ("accounts", "/v1/audit/accounts", slice_accounts, summary["accounts"]),
             # A lot is compared with less than an account is.
@@ -117,27 +103,13 @@ def _verify_all(client: httpx.Client, books: Books, slice_accounts: int, console
             task = progress.add_task(what, total=total)
             cursor = None
             while True:
-                part = asked(client, path, {"limit": limit} | ({"cursor": cursor} if cursor else {}))
+                part = ask(path, {"limit": limit} | ({"cursor": cursor} if cursor else {}))
                 books.add(part)
                 progress.update(task, completed=books.counts[what])
                 cursor = part["next_cursor"]
                 if cursor is None:
                     break
             progress.update(task, total=books.counts[what])
-
-
-def asked(client: httpx.Client, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return what points answer; raises `Unanswered` with the reason if they refuse."""
-    answer = client.get(path, params=parameters)
-    if answer.status_code != 200:
-        try:
-            problem = answer.json()
-            reason = f"{problem['code']}: {problem.get('detail') or problem['title']}"
-        except (ValueError, KeyError, TypeError):
-            reason = answer.text[:500]
-        raise Unanswered(f"HTTP {answer.status_code}, {reason}")
-    part: dict[str, Any] = answer.json()
-    return part
 
 
 def _show(books: Books, as_json: bool) -> None:
@@ -178,9 +150,6 @@ def _described(finding: dict[str, Any]) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    # It needs what is in here, so it is not known above.
-    from cli.commands.verify_draw import verify_draw
-
     verify = typer.Typer(help="Prove that the books are right, and the lottery fair.", no_args_is_help=True)
     verify.callback()(_several)
     verify.command("ledger")(verify_ledger)

@@ -6,18 +6,19 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-import httpx
 import typer
 from rich.console import Console
 
-from cli.commands.options import HomeOption, JsonOption
-from cli.commands.verify import EXIT_FINDINGS, EXIT_UNREACHABLE, Unanswered, asked
+from cli.commands.asking import EXIT_UNREACHABLE, asking_points
+from cli.commands.options import HomeOption, JsonOption, PointsUrlOption, key_option
 from cli.platform import Home
 from services.points.domain import Draw, Odds, Prize
 from services.points.domain.lottery import problems_of
 from shared.settings import DEVELOPMENT_KEY
 
 __all__ = ["read_draw", "verify_draw"]
+
+EXIT_FINDINGS = 1
 
 REQUEST_TIMEOUT_SECONDS = 30.0
 
@@ -32,12 +33,8 @@ def verify_draw(
         str | None, typer.Option(help="The receipt that the draw was answered with.", show_default=False)
     ] = None,
     home: HomeOption = None,
-    url: Annotated[
-        str | None, typer.Option(help="Address of points; of the platform under the home if left out.")
-    ] = None,
-    key: Annotated[
-        str, typer.Option(help="API key with points:read.", envvar="REGULARS_KEY", show_default=False)
-    ] = DEVELOPMENT_KEY,
+    url: PointsUrlOption = None,
+    key: Annotated[str, key_option("points:read")] = DEVELOPMENT_KEY,
     as_json: JsonOption = False,
 ) -> None:
     """Recompute a draw from the seed of its round: commitment, odds, ticket, prize, stock and receipt.
@@ -45,18 +42,11 @@ def verify_draw(
     Without the commitment and the receipt that you kept, they are taken from the answer itself. Exit code 0:
     fair. 1: something does not agree, and is listed. 2: points could not be asked, or the round is not over.
     """
-    console = Console(stderr=True)
-    headers = {"Authorization": f"Bearer {key}"}
-    try:
-        with httpx.Client(
-            base_url=url or Home(home).url("points"), headers=headers, timeout=REQUEST_TIMEOUT_SECONDS
-        ) as client:
-            shown = asked(client, f"/v1/draws/{draw_id}", {})
-    except (httpx.HTTPError, Unanswered) as error:
-        console.print(f"[bold red]points could not be asked: {error}[/]", highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_UNREACHABLE) from error
+    address = url or Home(home).url("points")
+    with asking_points(address, key, timeout_seconds=REQUEST_TIMEOUT_SECONDS) as ask:
+        shown = ask(f"/v1/draws/{draw_id}", {})
     if shown["seed"] is None:
-        console.print(f"the seed is revealed when the round is over: {shown['round_ends_at']}")
+        Console(stderr=True).print(f"the seed is revealed when the round is over: {shown['round_ends_at']}")
         raise typer.Exit(EXIT_UNREACHABLE)
     draw, odds = read_draw(shown)
     problems = problems_of(draw, odds, bytes.fromhex(shown["seed"]), receipt or shown["receipt"])

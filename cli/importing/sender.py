@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import msgspec
 
+from cli.answers import reason_of
+
 __all__ = ["ImportAborted", "Sender"]
 
 RETRIED = frozenset({429, 500, 502, 503, 504})
@@ -95,15 +97,7 @@ class Sender:
     def _document(self, answer: httpx.Response) -> dict[str, Any]:
         if answer.status_code != 200:
             raise ImportAborted(
-                f"{self._service} refused a whole batch: HTTP {answer.status_code}, {_problem(answer)}"
+                f"{self._service} refused a whole batch: HTTP {answer.status_code}, {reason_of(answer)}"
             )
         document: dict[str, Any] = msgspec.json.decode(answer.content)
         return document
-
-
-def _problem(answer: httpx.Response) -> str:
-    try:
-        problem = msgspec.json.decode(answer.content, type=dict[str, Any])
-    except msgspec.DecodeError:
-        return answer.text[:500]
-    return f"{problem.get('code')}: {problem.get('detail') or problem.get('title')}"

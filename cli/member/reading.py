@@ -7,6 +7,8 @@ from uuid import UUID
 
 import httpx
 
+from cli.answers import reason_of
+
 __all__ = ["Found", "MemberUnknown", "Unanswered", "find", "read"]
 
 REQUEST_TIMEOUT_SECONDS = 15.0
@@ -95,14 +97,6 @@ def _ask(
     if answer.status_code == 404:
         return None
     if answer.is_error:
-        raise Unanswered(f"{service} answered HTTP {answer.status_code}: {_problem(answer)}")
+        raise Unanswered(f"{service} answered HTTP {answer.status_code}: {reason_of(answer)}")
     decoded: dict[str, Any] = answer.json()
     return decoded
-
-
-def _problem(answer: httpx.Response) -> str:
-    try:
-        problem = answer.json()
-        return f"{problem['code']}: {problem.get('detail') or problem['title']}"
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return answer.text[:200]
