@@ -9,9 +9,8 @@ from sqlalchemy import text
 from cli.embedded.postgres import EmbeddedPostgres
 from services.points.operations import Held
 from shared import migrations
-from shared.database import Database
 from tests.fixtures.moment import now
-from tests.fixtures.services import administration
+from tests.fixtures.services import closing_database, fresh_database
 from tests.points.ledger import DAY, Books, coupon, earn_of
 
 MEMBER, ORDER = uuid4(), uuid4()
@@ -28,17 +27,9 @@ REDEEM, EXPIRE = uuid4(), uuid4()
 @pytest.fixture
 async def old_books(postgres: EmbeddedPostgres) -> AsyncIterator[Books]:
     """A database as the first release left it."""
-    name = f"points_{uuid4().hex[:12]}"
-    async with administration(postgres) as administrator:
-        await administrator.execute(f'CREATE DATABASE "{name}"')
-    database = Database(postgres.url(name), pool_size=2)
-    try:
+    async with fresh_database(postgres, "points") as url, closing_database(url, pool_size=2) as database:
         await migrations.upgrade("points", database, "0001")
         yield Books(database)
-    finally:
-        await database.close()
-        async with administration(postgres) as administrator:
-            await administrator.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 async def enter(

@@ -5,9 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
-from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
@@ -31,22 +29,20 @@ from shared.edge import Platform, Transaction, TransactionalRoute
 from shared.problems import NotFound, install
 from shared.settings import DEVELOPMENT_KEY, ServiceSettings
 from shared.testing import api_client
+from tests.fixtures.services import closing_database, fresh_database
 
 
 @pytest.fixture
 async def database(postgres: EmbeddedPostgres) -> AsyncIterator[Database]:
-    name = f"auth_{uuid4().hex[:12]}"
-    administrator = await asyncpg.connect(postgres.url())
-    await administrator.execute(f'CREATE DATABASE "{name}"')
-    database = Database(postgres.url(name), pool_size=2, pool_timeout_seconds=5)
     metadata = new_metadata()
     api_keys_table(metadata)
-    async with database.engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
-    yield database
-    await database.close()
-    await administrator.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await administrator.close()
+    async with (
+        fresh_database(postgres, "auth") as url,
+        closing_database(url, pool_size=2, pool_timeout_seconds=5) as database,
+    ):
+        async with database.engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+        yield database
 
 
 class Clock:
