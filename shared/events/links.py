@@ -14,37 +14,35 @@ Generation = Annotated[Natural, says("How many shares away from the initiator; 0
 IsBot = Annotated[bool, says("Whether it looks like a machine: a preview, a crawler.")]
 
 
-class LinkShared(Event, type="link.shared", topic="links", key="activity_id"):
+class AboutLink(Event):
+    """Which link it is and how it came about, as both events of a link say first."""
+
+    link_id: LinkId
+    activity_id: ActivityId
+    group_id: GroupId
+    sharer_id: SharerId = None
+    channel: Channel = None
+    parent_link_id: ParentLink = None
+    generation: Generation = 0
+
+
+class LinkShared(AboutLink, type="link.shared", topic="links", key="activity_id"):
     """A link to a group was made for sharing.
 
     Stated by: campaigns.
     Heard by: points, analytics.
     """
 
-    link_id: LinkId
-    activity_id: ActivityId
-    group_id: GroupId
-    sharer_id: SharerId = None
-    channel: Channel = None
-    parent_link_id: ParentLink = None
-    generation: Generation = 0
     at: Annotated[Instant, says("When it was shared.")]
     is_bot: IsBot = False
 
 
-class LinkVisited(Event, type="link.visited", topic="links", key="activity_id"):
+class LinkVisited(AboutLink, type="link.visited", topic="links", key="activity_id"):
     """Somebody opened the page behind a group link.
 
     Stated by: campaigns.
     Heard by: analytics.
     """
 
-    link_id: LinkId
-    activity_id: ActivityId
-    group_id: GroupId
-    sharer_id: SharerId = None
-    channel: Channel = None
-    parent_link_id: ParentLink = None
-    generation: Generation = 0
     at: Annotated[Instant, says("When it was opened.")]
     is_bot: IsBot = False

@@ -27,6 +27,9 @@ from shared.events.fields import (
 Channel = Annotated[Code, says("The channel, such as `email`.")]
 Purpose = Annotated[Code, says("What the consent is for, such as `marketing`.")]
 Tags = Annotated[list[Code], Meta(max_length=MAX_TAGS)]
+WindowSpend = Annotated[Bigint | None, says("Spend in the qualifying window at that time, in minor units.")]
+Until = Annotated[Instant | None, says("When the tier's period ends; none if it has none.")]
+Multiplier = Annotated[Positive | None, says("What the tier makes of points earned; none is 100.")]
 
 
 class MemberCreated(Event, type="member.created", topic="members", key="member_id"):
@@ -57,13 +60,9 @@ class MemberTierUpgraded(Event, type="member.tier_upgraded", topic="members", ke
     to_tier: Annotated[Code, says("The tier from now on.")]
     changed_at: Annotated[Instant, says("When the tier changed.")]
     reason: Annotated[Sentence, says("What decided it, such as `spend`.")]
-    window_spend_minor: Annotated[
-        Bigint | None, says("Spend in the qualifying window at that time, in minor units.")
-    ] = None
-    until: Annotated[Instant | None, says("When the tier's period ends; none if it has none.")] = None
-    points_multiplier_percent: Annotated[
-        Positive | None, says("What the tier makes of points earned; none is 100.")
-    ] = None
+    window_spend_minor: WindowSpend = None
+    until: Until = None
+    points_multiplier_percent: Multiplier = None
     redemption_id: Annotated[
         UUID | None, says("The redemption that paid for the tier, if it was bought with points.")
     ] = None
@@ -81,13 +80,9 @@ class MemberTierDowngraded(Event, type="member.tier_downgraded", topic="members"
     to_tier: Annotated[Code | None, says("The tier from now on; none if the member holds no tier.")] = None
     changed_at: Annotated[Instant, says("When the tier changed.")]
     reason: Annotated[Sentence, says("What decided it, such as `refund`.")]
-    window_spend_minor: Annotated[
-        Bigint | None, says("Spend in the qualifying window at that time, in minor units.")
-    ] = None
-    until: Annotated[Instant | None, says("When the tier's period ends; none if it has none.")] = None
-    points_multiplier_percent: Annotated[
-        Positive | None, says("What the tier makes of points earned; none is 100.")
-    ] = None
+    window_spend_minor: WindowSpend = None
+    until: Until = None
+    points_multiplier_percent: Multiplier = None
 
 
 class MemberTierProlonged(Event, type="member.tier_prolonged", topic="members", key="member_id"):
@@ -129,7 +124,7 @@ class MemberTierRetained(Event, type="member.tier_retained", topic="members", ke
     member_id: MemberId
     tier: Annotated[Code, says("The tier that the member keeps.")]
     retained_at: Annotated[Instant, says("When that was decided.")]
-    until: Annotated[Instant | None, says("When the tier's period ends; none if it has none.")] = None
+    until: Until = None
 
 
 class MemberTierPurchaseDeclined(

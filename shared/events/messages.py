@@ -14,74 +14,58 @@ Trigger = Annotated[Identifier, says("What caused it: an event type, a campaign,
 CampaignRef = Annotated[Identifier | None, says("The campaign that it belongs to.")]
 
 
-class MessageSent(Event, type="message.sent", topic="messages", key="member_id"):
+class AboutMessage(Event):
+    """Which message it is, as every event of its fate says first."""
+
+    message_id: MessageId
+    member_id: MemberId
+    channel: Channel
+    purpose: Purpose
+    template: Template
+    trigger: Trigger
+    campaign_ref: CampaignRef = None
+
+
+class MessageSent(AboutMessage, type="message.sent", topic="messages", key="member_id"):
     """A message was handed to the channel's provider, which took it.
 
     Stated by: messaging.
     Heard by: analytics.
     """
 
-    message_id: MessageId
-    member_id: MemberId
-    channel: Channel
-    purpose: Purpose
-    template: Template
-    trigger: Trigger
-    campaign_ref: CampaignRef = None
     cost_minor: Annotated[Natural | None, says("What the provider charges, in minor units.")] = None
     currency: Annotated[Currency | None, says("Currency of the cost.")] = None
     sent_at: Annotated[Instant, says("When the provider took it.")]
 
 
-class MessageDelivered(Event, type="message.delivered", topic="messages", key="member_id"):
+class MessageDelivered(AboutMessage, type="message.delivered", topic="messages", key="member_id"):
     """The provider says that a message arrived.
 
     Stated by: messaging.
     Heard by: analytics.
     """
 
-    message_id: MessageId
-    member_id: MemberId
-    channel: Channel
-    purpose: Purpose
-    template: Template
-    trigger: Trigger
-    campaign_ref: CampaignRef = None
     delivered_at: Annotated[Instant, says("When it arrived.")]
 
 
-class MessageFailed(Event, type="message.failed", topic="messages", key="member_id"):
+class MessageFailed(AboutMessage, type="message.failed", topic="messages", key="member_id"):
     """A message will not arrive: the provider or the address refused it for good.
 
     Stated by: messaging.
     Heard by: analytics.
     """
 
-    message_id: MessageId
-    member_id: MemberId
-    channel: Channel
-    purpose: Purpose
-    template: Template
-    trigger: Trigger
-    campaign_ref: CampaignRef = None
     reason: Annotated[Sentence, says("Why; never with an address in it.")]
     failed_at: Annotated[Instant, says("When it was given up.")]
 
 
-class MessageDropped(Event, type="message.dropped", topic="messages", key="member_id"):
+class MessageDropped(AboutMessage, type="message.dropped", topic="messages", key="member_id"):
     """A planned message was not sent on purpose: no consent, a cap, a trigger that is no longer true.
 
     Stated by: messaging.
     Heard by: analytics.
     """
 
-    message_id: MessageId
-    member_id: MemberId
-    channel: Channel
-    purpose: Purpose
-    template: Template
-    trigger: Trigger
-    campaign_ref: CampaignRef = None
     reason: Annotated[Sentence, says("The verdict that stopped it.")]
     dropped_at: Annotated[Instant, says("When it was stopped.")]
 

@@ -60,84 +60,85 @@ class RefundLine(Struct, frozen=True, kw_only=True):
     amount_minor: Annotated[Natural, says("Money given back for the line, in minor units.")]
 
 
+BoughtIn = Annotated[Currency, says("Currency of every amount of the order.")]
+Postage = Annotated[Natural, says("Postage within the total, in minor units.")]
+Discount = Annotated[Natural, says("All discounts already taken off, in minor units.")]
+Tax = Annotated[Natural, says("Tax within the total, in minor units.")]
+Redeemed = Annotated[Natural, says("Part of the discount that points paid, in minor units.")]
+PlacedAt = Annotated[Instant, says("When the order was placed.")]
+Channel = Annotated[Code | None, says("The channel that brought the order.")]
+CampaignRef = Annotated[Identifier | None, says("The campaign that the order names.")]
+ShipsTo = Annotated[Country | None, says("Country that the order ships to.")]
+CouponCodes = Annotated[list[Identifier], Meta(max_length=MAX_TAGS), says("Coupon codes used on the order.")]
 Lines = Annotated[list[OrderLine], Meta(max_length=MAX_ORDER_LINES), says("What was bought.")]
 OnSeat = Annotated[Participation | None, says("The group-buy seat that the order pays for.")]
 
 
-class OrderPlaced(Event, type="order.placed", topic="orders", key="member_id"):
+class AboutOrder(Event):
+    """Which order it is and whose, as every event of an order says first."""
+
+    order_id: OrderId
+    member_id: MemberId
+    source: Source
+    shop_id: ShopId
+    external_order_id: ExternalOrderId
+
+
+class OrderPlaced(AboutOrder, type="order.placed", topic="orders", key="member_id"):
     """A customer placed an order; it is not paid yet.
 
     Stated by: members.
     Heard by: points, messaging.
     """
 
-    order_id: OrderId
-    member_id: MemberId
-    source: Source
-    shop_id: ShopId
-    external_order_id: ExternalOrderId
-    currency: Annotated[Currency, says("Currency of every amount of the order.")]
+    currency: BoughtIn
     total_minor: Annotated[Natural, says("What the customer pays, all included, in minor units.")]
-    shipping_minor: Annotated[Natural, says("Postage within the total, in minor units.")] = 0
-    discount_minor: Annotated[Natural, says("All discounts already taken off, in minor units.")] = 0
-    tax_minor: Annotated[Natural, says("Tax within the total, in minor units.")] = 0
-    redeemed_minor: Annotated[Natural, says("Part of the discount that points paid, in minor units.")] = 0
-    placed_at: Annotated[Instant, says("When the order was placed.")]
-    channel: Annotated[Code | None, says("The channel that brought the order.")] = None
-    campaign_ref: Annotated[Identifier | None, says("The campaign that the order names.")] = None
-    country: Annotated[Country | None, says("Country that the order ships to.")] = None
-    coupon_codes: Annotated[
-        list[Identifier], Meta(max_length=MAX_TAGS), says("Coupon codes used on the order.")
-    ] = field(default_factory=list)
+    shipping_minor: Postage = 0
+    discount_minor: Discount = 0
+    tax_minor: Tax = 0
+    redeemed_minor: Redeemed = 0
+    placed_at: PlacedAt
+    channel: Channel = None
+    campaign_ref: CampaignRef = None
+    country: ShipsTo = None
+    coupon_codes: CouponCodes = field(default_factory=list)
     participation: OnSeat = None
     lines: Lines
 
 
-class OrderPaid(Event, type="order.paid", topic="orders", key="member_id"):
+class OrderPaid(AboutOrder, type="order.paid", topic="orders", key="member_id"):
     """The payment of an order was captured.
 
     Stated by: members.
     Heard by: points, campaigns, messaging, analytics.
     """
 
-    order_id: OrderId
-    member_id: MemberId
-    source: Source
-    shop_id: ShopId
-    external_order_id: ExternalOrderId
-    currency: Annotated[Currency, says("Currency of every amount of the order.")]
+    currency: BoughtIn
     total_minor: Annotated[Natural, says("What the customer paid, all included, in minor units.")]
-    shipping_minor: Annotated[Natural, says("Postage within the total, in minor units.")] = 0
-    discount_minor: Annotated[Natural, says("All discounts already taken off, in minor units.")] = 0
-    tax_minor: Annotated[Natural, says("Tax within the total, in minor units.")] = 0
-    redeemed_minor: Annotated[Natural, says("Part of the discount that points paid, in minor units.")] = 0
-    placed_at: Annotated[Instant, says("When the order was placed.")]
+    shipping_minor: Postage = 0
+    discount_minor: Discount = 0
+    tax_minor: Tax = 0
+    redeemed_minor: Redeemed = 0
+    placed_at: PlacedAt
     paid_at: Annotated[Instant, says("When the payment was captured, by the provider's clock.")]
     payment_id: Annotated[
         Identifier | None, says("The payment, as the provider names it; two payments have two.")
     ] = None
-    channel: Annotated[Code | None, says("The channel that brought the order.")] = None
-    campaign_ref: Annotated[Identifier | None, says("The campaign that the order names.")] = None
-    country: Annotated[Country | None, says("Country that the order ships to.")] = None
-    coupon_codes: Annotated[
-        list[Identifier], Meta(max_length=MAX_TAGS), says("Coupon codes used on the order.")
-    ] = field(default_factory=list)
+    channel: Channel = None
+    campaign_ref: CampaignRef = None
+    country: ShipsTo = None
+    coupon_codes: CouponCodes = field(default_factory=list)
     participation: OnSeat = None
     lines: Lines
 
 
-class OrderRefunded(Event, type="order.refunded", topic="orders", key="member_id"):
+class OrderRefunded(AboutOrder, type="order.refunded", topic="orders", key="member_id"):
     """Money of an order went back to the customer, in whole or in part.
 
     Stated by: members.
     Heard by: points, campaigns, messaging, analytics.
     """
 
-    order_id: OrderId
-    member_id: MemberId
-    source: Source
-    shop_id: ShopId
-    external_order_id: ExternalOrderId
     refund_id: Annotated[Identifier, says("The refund, as the source names it; one order may have several.")]
     refunded_at: Annotated[Instant, says("When the money went back.")]
     currency: Annotated[Currency, says("Currency of the refund, the same as the order's.")]
@@ -154,17 +155,12 @@ class OrderRefunded(Event, type="order.refunded", topic="orders", key="member_id
     ] = None
 
 
-class OrderCancelled(Event, type="order.cancelled", topic="orders", key="member_id"):
+class OrderCancelled(AboutOrder, type="order.cancelled", topic="orders", key="member_id"):
     """An order was called off.
 
     Stated by: members.
     Heard by: points, messaging, analytics.
     """
 
-    order_id: OrderId
-    member_id: MemberId
-    source: Source
-    shop_id: ShopId
-    external_order_id: ExternalOrderId
     cancelled_at: Annotated[Instant, says("When the order was called off.")]
     reason: Annotated[Sentence | None, says("Why, as the source says it.")] = None

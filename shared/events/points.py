@@ -29,15 +29,29 @@ RewardId = Annotated[UUID, says("The reward in the catalogue.")]
 RewardKind = Annotated[Code, says("What the reward is: `coupon`, `free_shipping`, `tier_upgrade`, `goods`…")]
 
 
-class PointsEarned(Event, type="points.earned", topic="points", key="member_id"):
+class AboutRedemption(Event):
+    """Which redemption it is, whose and of what, as every event of a redemption says first."""
+
+    member_id: MemberId
+    redemption_id: RedemptionId
+    reward_id: RewardId
+    reward_kind: RewardKind
+
+
+class AboutEntry(Event):
+    """Which entry of the ledger it is and whose, as most movements say first."""
+
+    member_id: MemberId
+    entry_id: EntryId
+
+
+class PointsEarned(AboutEntry, type="points.earned", topic="points", key="member_id"):
     """A member earned points and a lot was opened for them.
 
     Stated by: points.
     Heard by: members, messaging, analytics.
     """
 
-    member_id: MemberId
-    entry_id: EntryId
     order_id: AboutOrder = None
     points: Annotated[Natural, says("Points earned.")]
     expires_at: Annotated[Instant | None, says("When what is left of the lot expires; none is never.")] = None
@@ -52,15 +66,13 @@ class PointsEarned(Event, type="points.earned", topic="points", key="member_id")
     balance_points: Balance
 
 
-class PointsAdjusted(Event, type="points.adjusted", topic="points", key="member_id"):
+class PointsAdjusted(AboutEntry, type="points.adjusted", topic="points", key="member_id"):
     """Somebody moved points of a member by hand.
 
     Stated by: points.
     Heard by: messaging, analytics.
     """
 
-    member_id: MemberId
-    entry_id: EntryId
     adjustment_id: Annotated[UUID, says("The adjustment, with who asked for it and who approved.")]
     points: Annotated[Bigint, says("What the member got; negative if they gave.")]
     reason: Annotated[Sentence, says("Why, as the member may read it.")]
@@ -69,15 +81,13 @@ class PointsAdjusted(Event, type="points.adjusted", topic="points", key="member_
     balance_points: Balance
 
 
-class PointsOpened(Event, type="points.opened", topic="points", key="member_id"):
+class PointsOpened(AboutEntry, type="points.opened", topic="points", key="member_id"):
     """A member brought along points from another system.
 
     Stated by: points.
     Heard by: messaging, analytics.
     """
 
-    member_id: MemberId
-    entry_id: EntryId
     source: Annotated[Identifier, says("The system that they come from.")]
     points: Annotated[Positive, says("Points brought along.")]
     expires_at: Annotated[Instant | None, says("When what is left of them expires; none is never.")] = None
@@ -86,15 +96,13 @@ class PointsOpened(Event, type="points.opened", topic="points", key="member_id")
     balance_points: Balance
 
 
-class PointsClawedBack(Event, type="points.clawed_back", topic="points", key="member_id"):
+class PointsClawedBack(AboutEntry, type="points.clawed_back", topic="points", key="member_id"):
     """Points that a refunded order had earned were taken back.
 
     Stated by: points.
     Heard by: members, messaging, analytics.
     """
 
-    member_id: MemberId
-    entry_id: EntryId
     order_id: Annotated[UUID, says("The refunded order.")]
     refund_id: Annotated[Identifier, says("The refund, as the source names it.")]
     points: Annotated[Natural, says("Points taken back.")]
@@ -103,47 +111,39 @@ class PointsClawedBack(Event, type="points.clawed_back", topic="points", key="me
     balance_points: Balance
 
 
-class PointsRedeemed(Event, type="points.redeemed", topic="points", key="member_id"):
+class PointsRedeemed(AboutRedemption, type="points.redeemed", topic="points", key="member_id"):
     """A member spent points on a reward.
 
     Stated by: points.
     Heard by: messaging, analytics.
     """
 
-    member_id: MemberId
-    redemption_id: RedemptionId
-    reward_id: RewardId
-    reward_kind: RewardKind
     points: Annotated[Natural, says("Points spent.")]
     order_id: AboutOrder = None
     redeemed_at: Annotated[Instant, says("When they were spent.")]
     balance_points: Balance
 
 
-class PointsExpired(Event, type="points.expired", topic="points", key="member_id"):
+class PointsExpired(AboutEntry, type="points.expired", topic="points", key="member_id"):
     """Lots of a member passed their date and what was left of them is gone.
 
     Stated by: points.
     Heard by: messaging, analytics.
     """
 
-    member_id: MemberId
-    entry_id: EntryId
     points: Annotated[Natural, says("Points that expired.")]
     lots: Annotated[Positive, says("How many lots they were in.")]
     expired_at: Annotated[Instant, says("When they expired.")]
     balance_points: Balance
 
 
-class PointsForfeited(Event, type="points.forfeited", topic="points", key="member_id"):
+class PointsForfeited(AboutEntry, type="points.forfeited", topic="points", key="member_id"):
     """Points of a member are gone for good without having been spent or passed their date.
 
     Stated by: points.
     Heard by: analytics.
     """
 
-    member_id: MemberId
-    entry_id: EntryId
     points: Annotated[Natural, says("Points that are gone.")]
     reason: Annotated[Code, says("Why, such as `member_erased`.")]
     forfeited_at: Annotated[Instant, says("When they went.")]
@@ -215,15 +215,13 @@ class PointsCaptured(Event, type="points.captured", topic="points", key="member_
     balance_points: Balance
 
 
-class PointsReturned(Event, type="points.returned", topic="points", key="member_id"):
+class PointsReturned(AboutEntry, type="points.returned", topic="points", key="member_id"):
     """Spent points went back to the lots that they came from, with the dates that those had.
 
     Stated by: points.
     Heard by: messaging, analytics.
     """
 
-    member_id: MemberId
-    entry_id: EntryId
     reversed_entry_id: Annotated[UUID, says("The entry that had taken the points.")]
     points: Annotated[Natural, says("Points returned.")]
     order_id: AboutOrder = None
@@ -249,17 +247,13 @@ class PointsTransferred(Event, type="points.transferred", topic="points", key="m
     balance_points: Balance
 
 
-class RewardGranted(Event, type="reward.granted", topic="points", key="member_id"):
+class RewardGranted(AboutRedemption, type="reward.granted", topic="points", key="member_id"):
     """A redemption went through: whoever delivers the reward should now do so.
 
     Stated by: points.
     Heard by: members, campaigns, messaging, analytics.
     """
 
-    member_id: MemberId
-    redemption_id: RedemptionId
-    reward_id: RewardId
-    reward_kind: RewardKind
     reference: Annotated[
         Identifier | None, says("What to deliver, such as the promotion that a coupon is issued of.")
     ] = None
@@ -270,7 +264,7 @@ class RewardGranted(Event, type="reward.granted", topic="points", key="member_id
     granted_at: Annotated[Instant, says("When the reward was granted.")]
 
 
-class RewardCancelled(Event, type="reward.cancelled", topic="points", key="member_id"):
+class RewardCancelled(AboutRedemption, type="reward.cancelled", topic="points", key="member_id"):
     """A redemption came to nothing, and the points are back in the lots that they were taken from.
 
     Whoever was told by `reward.granted` to deliver should no longer do so.
@@ -279,10 +273,6 @@ class RewardCancelled(Event, type="reward.cancelled", topic="points", key="membe
     Heard by: messaging, analytics.
     """
 
-    member_id: MemberId
-    redemption_id: RedemptionId
-    reward_id: RewardId
-    reward_kind: RewardKind
     order_id: AboutOrder = None
     status: Annotated[
         Code,
@@ -294,17 +284,15 @@ class RewardCancelled(Event, type="reward.cancelled", topic="points", key="membe
     balance_points: Balance
 
 
-class RewardFulfilmentChanged(Event, type="reward.fulfilment_changed", topic="points", key="member_id"):
+class RewardFulfilmentChanged(
+    AboutRedemption, type="reward.fulfilment_changed", topic="points", key="member_id"
+):
     """Goods or a gift bought with points went a step on their way to the member.
 
     Stated by: points.
     Heard by: messaging, analytics.
     """
 
-    member_id: MemberId
-    redemption_id: RedemptionId
-    reward_id: RewardId
-    reward_kind: RewardKind
     reference: Annotated[Identifier | None, says("The SKU, as the reward names it.")] = None
     step: Annotated[Code, says("`packed`, `shipped`, `delivered` or `cancelled`.")]
     tracking: Annotated[Identifier | None, says("The parcel, as whoever carries it names it.")] = None
