@@ -18,6 +18,7 @@ from cli.importing import (
     ImportPlan,
     MappingError,
     Outcome,
+    holds_documents,
     import_file,
     load_mapping,
 )
@@ -178,7 +179,7 @@ def _import(
             raise MappingError(
                 f"The mapping {chosen.name!r} makes {chosen.kind}s; use `import {COMMANDS[chosen.kind]}`."
             )
-        if file.suffix.lower() in (".ndjson", ".jsonl"):
+        if holds_documents(file):
             chosen = chosen.for_documents()
         plan = ImportPlan(
             file=file,

@@ -6,7 +6,7 @@ posts batches; what cannot be taken in goes to a rejects file with its line and 
 
 from cli.importing.importer import ImportPlan, Outcome, import_file
 from cli.importing.mapping import Mapping, MappingError, load_mapping
-from cli.importing.reader import FileUnreadable
+from cli.importing.reader import FileUnreadable, holds_documents
 from cli.importing.sender import ImportAborted
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Mapping",
     "MappingError",
     "Outcome",
+    "holds_documents",
     "import_file",
     "load_mapping",
 ]

@@ -25,6 +25,8 @@ SYMBOLS: Mapping[str, str] = {
     "₩": "KRW",
     "₹": "INR",
     "₽": "RUB",
+    "CN¥": "CNY",
+    "CN￥": "CNY",
 }
 
 WRITTEN = re.compile(

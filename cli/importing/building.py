@@ -1,5 +1,6 @@
 """Making documents of rows: a mapping, bound to the columns of one file."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["BoundMapping", "Numbered"]
 
 _LEFT_OUT: Any = object()
+
+# How spreadsheets show long numbers, and save them: 8012345678901234 becomes 8.01E+15.
+SHORTENED = re.compile(r"\d([.,]\d+)?[Ee]\+\d{2,}")
 
 Numbered = tuple[Sequence[str], int, int]
 """The cells of a row, its number, and the line it stands on."""
@@ -107,6 +111,7 @@ class BoundMapping:
         ]
         if reasons:
             raise RowRefused(reasons)
+        reasons += self._shortened(rows[0][0])
         cells, number, _ = rows[0]
         if self._rule is None:
             document: dict[str, Any] = self._build(cells, number, reasons)
@@ -128,6 +133,14 @@ class BoundMapping:
             raise RowRefused([str(error)]) from error
         return following(document, state, at)
 
+    def _shortened(self, cells: Sequence[str]) -> list[str]:
+        """Ids that a spreadsheet has rounded: several orders would become one."""
+        return [
+            f"{column}: {cells[self._index[column]]!r} is a number that a spreadsheet has shortened"
+            for column in (self._rule.key if self._rule is not None else ())
+            if column in self._index and SHORTENED.fullmatch(cells[self._index[column]].strip())
+        ]
+
     def _line_missing(self, document: dict[str, Any], state: str | None) -> bool:
         return self._needs_lines and not document["lines"] and state != "cancelled"
 
@@ -135,14 +148,27 @@ class BoundMapping:
         assert self._rule is not None
         assert self._line is not None
         lines = []
+        seen: dict[tuple[str, ...], Sequence[str]] = {}
         for cells, number, line in rows:
             if not self._is_line(cells):
+                continue
+            before = seen.setdefault(self._line_key(cells, number), cells)
+            if before is not cells:
+                if before != cells:
+                    reasons.append(f"{_at(line, rows)}a line that stands there before, and otherwise")
                 continue
             for part in self._parts(cells, _at(line, rows), reasons):
                 found: list[str] = []
                 lines.append(self._line(part, number, found))
                 reasons += [_at(line, rows) + reason for reason in found]
         return lines
+
+    def _line_key(self, cells: Sequence[str], number: int) -> tuple[str, ...]:
+        """What a line is told by: what the mapping says, or else that it is a row of its own."""
+        assert self._rule is not None
+        columns = self._rule.one_line
+        key = tuple(cells[self._index[column]].strip() for column in columns if column in self._index)
+        return key if columns and len(key) == len(columns) and all(key) else ("row", str(number))
 
     def _is_line(self, cells: Sequence[str]) -> bool:
         assert self._rule is not None

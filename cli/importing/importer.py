@@ -126,6 +126,10 @@ def survey(reader: RowReader, mapping: Mapping, limit: int | None) -> Survey:
     if mapping.layout.format == "ndjson":
         return Survey(sum(1 for _ in islice(reader.rows(), limit)), None)
     bound = mapping.bound(reader.columns)
+    if doubled := sorted(reader.doubled & mapping.columns):
+        raise MappingError(
+            f"The column {doubled[0]!r} stands twice in the header: rename the one that is not meant."
+        )
     rows, looked_at, usable, latest = 0, 0, 0, ""
     first_reason = ""
     if not mapping.rows:
@@ -158,6 +162,8 @@ async def import_file(
 
     Raises FileUnreadable, MappingError, ImportAborted.
     """
+    if plan.rejects.resolve() == plan.file.resolve():
+        raise MappingError(f"{plan.file} cannot take its own rejects: say another file with --rejects.")
     reader = RowReader(plan.file, plan.mapping.layout)
     start, done = _start(plan, reader)
     outcome = Outcome(shift_days=start.shift_days)
@@ -229,7 +235,7 @@ class _Run:
         self._bound: BoundMapping | None = None
         if plan.mapping.layout.format != "ndjson":
             self._bound = plan.mapping.bound(reader.columns, timedelta(days=start.shift_days))
-        self._rejects = Rejects(plan.rejects)
+        self._rejects = Rejects(plan.rejects, reader.header)
         self._rejects.begin(outcome.rejected_rows)
         self._journal = Journal(plan.journal)
         self._journal.begin(start, done)
@@ -322,7 +328,7 @@ class _Run:
             code, reason = described(refused[0]["problem"])
         outcome.rejected += 1
         outcome.codes[code] += 1
-        return [Reject(row.line, code, reason, row.raw) for row in unit.rows]
+        return [Reject(row.line, row.number, code, reason, row.raw) for row in unit.rows]
 
 
 MAIN = "main"

@@ -14,10 +14,11 @@ their routes take them. A value is a constant, or a table that says where it com
 people write it, `$1,234.56`), currency (of a price), instant (RFC 3339), date, local (a wall-clock time in
 `zone`), words (looked up in a table), share_of_total or rest_of_total. `if_empty` is refuse (the default),
 leave_out, or leave_out_object, which drops the whole table or list entry around it. `default` stands in for
-an empty value or a missing column.
+an empty value or a missing column; `empty` lists texts that mean that there is none.
 
 `[rows] one_order = [columns]` makes one document of all rows that agree in these columns, each a line unless
-`line_needs` or `line_unless` say no. What stands outside the lines is said once: the rows may leave it empty
+`line_needs` or `line_unless` say no; a row that is the same as one before is no line more if `one_line` names
+the columns that tell lines apart. What stands outside the lines is said once: the rows may leave it empty
 but not contradict each other, and `over_rows = "sum"` adds it up. `[status]` says what the words of the
 marketplace for an order's state mean.
 """
@@ -40,6 +41,7 @@ from cli.importing.sources import (
     SOURCES,
     MappingError,
     is_source,
+    named_columns,
 )
 from cli.importing.status import STATES, StatusRule
 from cli.importing.times import AMBIGUOUS, NONEXISTENT
@@ -58,6 +60,7 @@ class RowsRule:
     key: tuple[str, ...]
     line_needs: tuple[str, ...] = ()
     line_unless: tuple[str, frozenset[str]] | None = None
+    one_line: tuple[str, ...] = ()
     # A column that holds several lines in one cell, and what one of them looks like.
     lines_in: tuple[str, re.Pattern[str]] | None = None
     # What the goods cost together, where no line says what it cost.
@@ -101,6 +104,18 @@ class Mapping:
     def bound(self, columns: Sequence[str], shift: timedelta = timedelta()) -> BoundMapping:
         """The mapping for a file with these columns. Raises MappingError if one it needs is missing."""
         return BoundMapping(self, columns, shift)
+
+    @property
+    def columns(self) -> set[str]:
+        """The columns that it reads, whether or not a file needs to have them."""
+        rows, status = self.rows, self.status
+        found = named_columns([self.document, self.currency])
+        if rows is not None:
+            found |= {*rows.key, *rows.one_line, *rows.line_needs} | named_columns(rows.spread)
+            found |= {part[0] for part in (rows.line_unless, rows.lines_in) if part is not None}
+        if status is not None:
+            found |= {status.column} | named_columns(status.at)
+        return found
 
 
 def load_mapping(name: str) -> Mapping:
@@ -160,6 +175,7 @@ def _rows_rule(rows: dict[str, Any] | None) -> RowsRule | None:
             tuple(rows["one_order"]),
             tuple(rows.get("line_needs", ())),
             (unless["column"], frozenset(word.casefold() for word in unless["is"])) if unless else None,
+            tuple(rows.get("one_line", ())),
             (inside["column"], re.compile(inside["pattern"])) if inside else None,
             rows.get("spread"),
         )

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import msgspec
 
-__all__ = ["Journal", "Reject", "Rejects", "Start"]
+__all__ = ["REJECT_COLUMNS", "Journal", "Reject", "Rejects", "Start"]
 
-COLUMNS = ("line", "code", "reason", "row")
+REJECT_COLUMNS = ("line", "number", "code", "reason", "row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +19,22 @@ class Reject:
     """One row that was not taken in."""
 
     line: int
+    number: int
     code: str
     reason: str
     row: str
 
 
 class Rejects:
-    """A CSV file of rejected rows: line, code, reason, and the row as it was. Made with the first reject."""
+    """A CSV file of rejected rows: line, number, code, reason, and the row as it was.
 
-    def __init__(self, path: Path) -> None:
+    It is made with the first reject. So that it can be mended and imported like the file itself, one more
+    column has that file's header for its heading.
+    """
+
+    def __init__(self, path: Path, header: str = "") -> None:
         self.path = path
+        self._columns = [*REJECT_COLUMNS, header] if header else [*REJECT_COLUMNS]
         self._file: IO[str] | None = None
 
     def begin(self, keep: int) -> None:
@@ -43,7 +49,10 @@ class Rejects:
 
     def add(self, rejects: Iterable[Reject]) -> None:
         """Append; on disk when this returns."""
-        self._rows([str(reject.line), reject.code, reject.reason, reject.row] for reject in rejects)
+        self._rows(
+            [str(reject.line), str(reject.number), reject.code, reject.reason, reject.row]
+            for reject in rejects
+        )
 
     def _rows(self, rows: Iterable[list[str]]) -> None:
         rows = list(rows)
@@ -52,7 +61,7 @@ class Rejects:
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
-            csv.writer(self._file).writerow(COLUMNS)
+            csv.writer(self._file).writerow(self._columns)
         csv.writer(self._file).writerows(rows)
         self._file.flush()
 

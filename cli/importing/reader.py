@@ -4,20 +4,23 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
 from cli.importing.layout import FileLayout
+from cli.importing.progress import REJECT_COLUMNS
 
-__all__ = ["FileUnreadable", "Row", "RowReader"]
+__all__ = ["FileUnreadable", "Row", "RowReader", "holds_documents"]
 
 # A row longer than this is no row: the wrong delimiter, or a quotation mark that is never closed.
 MAX_ROW_CHARACTERS = 1_000_000
+TOO_LONG = f"a line of more than {MAX_ROW_CHARACTERS:,} characters, of which this is the beginning"
 
 # Exports put at most a handful of lines above their header.
 HEADER_WITHIN_ROWS = 30
@@ -31,6 +34,12 @@ ARCHIVES = {
 WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SURROGATES = re.compile("[\ud800-\udfff]")
 CHUNK_BYTES = 1 << 20
+HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
+HAN_PAIRS = re.compile(rb"(?:[\xa1-\xf7][\xa1-\xfe])+")
+
+# The file in which an import left what it could not take. One more column has the header of what was imported
+# for its heading, and nothing below.
+REJECTS = FileLayout("csv", "auto", "auto", header=REJECT_COLUMNS)
 
 
 class FileUnreadable(Exception):
@@ -53,30 +62,63 @@ class Row:
 
 
 class RowReader:
-    """Iterates over the rows of a file; `columns` are known after it was made."""
+    """Iterates over the rows of a file, or over those that an import of such a file has rejected.
+
+    Known after it was made: `delimiter`; `columns`; `doubled`, those of them that stand twice in the header,
+    so that nobody can tell which is meant; and `header`, its text.
+    """
 
     def __init__(self, path: Path, layout: FileLayout) -> None:
         self.path = path
         self._layout = layout
         self.columns: list[str] = []
+        self.doubled: frozenset[str] = frozenset()
+        self.header = ""
         self._header_lines = 0
-        self._delimiter = layout.delimiter
+        self.delimiter = layout.delimiter
         self._refuse_archives()
+        self._rejects = None if layout is REJECTS else _rejects_in(path)
         if layout.format == "whitespace":
             with self._open() as file:
-                self.columns = self._checked([next(self._lines(file), "")])[0].split()
+                self.header = next(self._lines(file), "").rstrip("\r\n")
+            self._header_lines = 1
+            self.columns = self._checked([self.header])[0].split()
         elif layout.format == "csv":
             self._find_header()
 
     def rows(self) -> Iterator[Row]:
         """Every row from the first one, blank ones left out. May be called again."""
+        if self._rejects is not None:
+            yield from self._rejected(self._rejects)
+            return
         with self._open() as file:
-            if self._layout.format == "ndjson":
-                yield from self._documents(file)
-            elif self._layout.format == "whitespace":
-                yield from self._whitespace(file)
-            else:
-                yield from self._csv(file)
+            lines = self._lines(file)
+            for _, _ in zip(range(self._header_lines), lines, strict=False):
+                pass
+            yield from self._parsed(lines, self._header_lines)
+
+    def _parsed(self, lines: Iterator[str], above: int) -> Iterator[Row]:
+        """The rows of lines without a header, of which there are `above` lines above them."""
+        if self._layout.format == "ndjson":
+            return self._documents(lines)
+        if self._layout.format == "whitespace":
+            return self._whitespace(lines, above)
+        return self._csv(lines, above)
+
+    def _rejected(self, rejects: "RowReader") -> Iterator[Row]:
+        """The rows in a file of rejects, with the lines and numbers that they had in theirs."""
+        place = {name: position for position, name in enumerate(rejects.columns)}
+        for count, reject in enumerate(rejects.rows(), 1):
+            cells = [*(reject.cells or []), *([""] * len(place))]
+            line, number, text = (cells[place[name]] for name in ("line", "number", "row"))
+            at = int(line) if line.isdecimal() else reject.line
+            row_number = int(number) if number.isdecimal() else count
+            if reject.problem is not None:
+                yield Row(row_number, at, reject.raw, problem=reject.problem)
+                continue
+            # What was one row for want of a quotation mark may be several now.
+            for row in self._parsed(iter(io.StringIO(text, newline="\n")), 0):
+                yield replace(row, number=row_number, line=at)
 
     def _refuse_archives(self) -> None:
         start = self._start(4)
@@ -112,9 +154,25 @@ class RowReader:
                     wrong = len(SURROGATES.findall(text))
                     bad += wrong
                     good += sum(1 for character in text if character > "\x7f") - wrong
-        return "cp1252" if bad > good else "utf-8"
+        if bad <= good:
+            return "utf-8"
+        return "gb18030" if self._is_chinese() else "cp1252"
 
-    def _open(self) -> io.TextIOWrapper:
+    def _is_chinese(self) -> bool:
+        """Whether bytes beyond ASCII mostly stand in pairs, as in GB 2312; in the West they stand alone."""
+        pairs, others = 0, 0
+        with self.path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                for run in HIGH_BYTES.findall(chunk):
+                    if HAN_PAIRS.fullmatch(run):
+                        pairs += 1
+                    else:
+                        others += 1
+        return pairs > others
+
+    def _open(self) -> TextIO:
+        if self._rejects is not None:
+            return io.StringIO(_header_kept_in(self._rejects), newline="\n")
         # surrogateescape keeps one bad line from ending the whole file; UTF-16 knows only replacement.
         errors = "replace" if self.encoding == "utf-16" else "surrogateescape"
         try:
@@ -122,9 +180,12 @@ class RowReader:
         except OSError as error:
             raise FileUnreadable(f"{self.path} cannot be opened: {error.strerror}") from error
 
-    def _lines(self, file: io.TextIOWrapper) -> Iterator[str]:
+    def _lines(self, file: TextIO) -> Iterator[str]:
+        """The lines of a file; of one that is too long to be a row, its beginning."""
         while line := file.readline(MAX_ROW_CHARACTERS):
             yield line
+            while _is_cut(line):
+                line = file.readline(MAX_ROW_CHARACTERS)
 
     def _find_header(self) -> None:
         """Find header and delimiter: the first row that has the columns which the mapping looks for."""
@@ -136,18 +197,22 @@ class RowReader:
                 f"{self.path} has no header with {', '.join(self._layout.header)} in its first"
                 f" {HEADER_WITHIN_ROWS} rows. Is it the right --mapping for this file?"
             )
-        self._delimiter, columns, self._header_lines = max(good, key=lambda each: len(each[1]))
+        self.delimiter, columns, self._header_lines, self.header = max(good, key=lambda each: len(each[1]))
         self.columns = [self._layout.canonical(cell) for cell in self._checked(columns)]
+        times = Counter(columns)
+        self.doubled = frozenset(self._layout.canonical(cell) for cell in columns if cell and times[cell] > 1)
 
-    def _header_with(self, delimiter: str) -> tuple[str, list[str], int] | None:
+    def _header_with(self, delimiter: str) -> tuple[str, list[str], int, str] | None:
+        """(delimiter, cells of the header, lines down to its end, its text), None if there is none."""
         wanted = set(self._layout.header)
         with self._open() as file:
-            lines = 0
+            lines, text = 0, ""
 
             def counting() -> Iterator[str]:
-                nonlocal lines
+                nonlocal lines, text
                 for line in self._lines(file):
                     lines += 1
+                    text += line
                     yield line
 
             reader = self._reader(counting(), delimiter, strict=False)
@@ -155,12 +220,11 @@ class RowReader:
                 for _, cells in zip(range(HEADER_WITHIN_ROWS), reader, strict=False):
                     named = {self._layout.canonical(cell) for cell in cells}
                     if wanted <= named and (wanted or any(cell.strip() for cell in cells)):
-                        return delimiter, [cell.strip() for cell in cells], lines
-                    if not wanted and not cells:
-                        continue
+                        return delimiter, [cell.strip() for cell in cells], lines, text.rstrip("\r\n")
+                    text = ""
             except csv.Error:
                 return None
-        return None if wanted else (delimiter, [], lines)
+        return None if wanted else (delimiter, [], lines, "")
 
     def _checked(self, header: Sequence[str]) -> list[str]:
         if any(SURROGATES.search(cell) for cell in header):
@@ -173,27 +237,25 @@ class RowReader:
             return csv.reader(lines, delimiter=delimiter, strict=strict)
         return csv.reader(lines, delimiter=delimiter, strict=strict, quoting=csv.QUOTE_NONE)
 
-    def _whitespace(self, file: io.TextIOWrapper) -> Iterator[Row]:
+    def _whitespace(self, lines: Iterable[str], above: int) -> Iterator[Row]:
         number = 0
-        for line_number, line in enumerate(self._lines(file), 1):
-            if line_number == 1 or not line.strip():
+        for line_number, line in enumerate(lines, above + 1):
+            if not line.strip():
                 continue
             number += 1
-            yield self._row(number, line_number, line, line.split())
+            yield self._row(number, line_number, line, line.split(), TOO_LONG if _is_cut(line) else None)
 
-    def _csv(self, file: io.TextIOWrapper) -> Iterator[Row]:
+    def _csv(self, lines: Iterable[str], above: int) -> Iterator[Row]:
         kept: list[str] = []
-        lines = self._lines(file)
-        for _, _ in zip(range(self._header_lines), lines, strict=False):
-            pass
 
         def keeping() -> Iterator[str]:
             for line in lines:
                 kept.append(line)
-                yield line
+                # A beginning is no row, and must not open a quotation that swallows the next ones.
+                yield "\n" if _is_cut(line) else line
 
-        reader = self._reader(keeping(), self._delimiter, strict=True)
-        number, read_to = 0, self._header_lines
+        reader = self._reader(keeping(), self.delimiter, strict=True)
+        number, read_to = 0, above
         while True:
             kept.clear()
             problem = None
@@ -206,6 +268,8 @@ class RowReader:
                 problem = f"not CSV: {error}"
             first_line, read_to = read_to + 1, read_to + len(kept)
             raw = "".join(kept)
+            if any(map(_is_cut, kept)):
+                problem = TOO_LONG
             if problem is None and not any(cell.strip() for cell in cells):
                 continue
             if self._layout.trailer is not None and self._layout.trailer.search(raw):
@@ -227,17 +291,48 @@ class RowReader:
             return Row(number, line, raw, problem=problem)
         return Row(number, line, raw, cells=cells)
 
-    def _documents(self, file: io.TextIOWrapper) -> Iterator[Row]:
+    def _documents(self, lines: Iterable[str]) -> Iterator[Row]:
         decoder = msgspec.json.Decoder(dict[str, Any])
         number = 0
-        for line_number, line in enumerate(self._lines(file), 1):
+        for line_number, line in enumerate(lines, 1):
             raw = line.strip()
             if not raw:
                 continue
             number += 1
+            if _is_cut(line):
+                yield Row(number, line_number, raw, problem=TOO_LONG)
+                continue
             try:
                 document = decoder.decode(raw)
             except (msgspec.DecodeError, UnicodeEncodeError) as error:
                 yield Row(number, line_number, raw, problem=f"not an object of JSON: {error}")
             else:
                 yield Row(number, line_number, raw, document=document)
+
+
+def holds_documents(path: Path) -> bool:
+    """Whether the lines of a file are documents of JSON: by its name, or as rejects of such a file."""
+    if path.suffix.lower() in (".ndjson", ".jsonl"):
+        return True
+    rejects = _rejects_in(path)
+    return rejects is not None and not _header_kept_in(rejects)
+
+
+def _is_cut(line: str) -> bool:
+    return len(line) == MAX_ROW_CHARACTERS and not line.endswith("\n")
+
+
+def _rejects_in(path: Path) -> RowReader | None:
+    """A reader of the rejects of an import, None if the file is none of rejects."""
+    try:
+        reader = RowReader(path, REJECTS)
+    except FileUnreadable:
+        return None
+    return reader if tuple(reader.columns[: len(REJECT_COLUMNS)]) == REJECT_COLUMNS else None
+
+
+def _header_kept_in(rejects: RowReader) -> str:
+    """The header of the file that the rejects are from; empty if they are documents."""
+    lines = io.StringIO(rejects.header, newline="\n")
+    cells: list[str] = next(csv.reader(lines, delimiter=rejects.delimiter), [])
+    return "".join(cells[len(REJECT_COLUMNS) : len(REJECT_COLUMNS) + 1])

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cli.importing.values import READERS, Context, fill_template, template_columns
+from cli.importing.values import READERS, Context, CurrencyUnclear, fill_template, template_columns
 
 __all__ = [
     "EMPTY_CHOICES",
@@ -14,6 +14,7 @@ __all__ = [
     "MappingError",
     "Value",
     "is_source",
+    "named_columns",
     "needed_columns",
     "value_of",
 ]
@@ -24,6 +25,7 @@ OPTIONS = {
     "ambiguous",
     "decimal",
     "default",
+    "empty",
     "format",
     "formats",
     "if_empty",
@@ -73,6 +75,20 @@ def needed_columns(value: Any) -> set[str]:
     return set()
 
 
+def named_columns(value: Any) -> set[str]:
+    """Every column that a value of a mapping reads, whether or not a file needs to have it."""
+    if isinstance(value, dict) and is_source(value):
+        lists = [value.get(name) or () for name in ("sum", "minus", "plus", "hash")]
+        said = {value.get("column"), value.get("quantity"), *(column for each in lists for column in each)}
+        inner = named_columns(value.get("first", []))
+        return {name for name in said if name} | template_columns(value.get("template", "")) | inner
+    if isinstance(value, dict):
+        return set().union(*(named_columns(part) for part in value.values()))
+    if isinstance(value, list):
+        return set().union(*(named_columns(part) for part in value))
+    return set()
+
+
 def value_of(source: Any, context: Context) -> Value:
     """A function that gives the value of a source, or of a constant."""
     if not is_source(source):
@@ -92,6 +108,7 @@ def value_of(source: Any, context: Context) -> Value:
 
 def _cell(source: dict[str, Any], context: Context) -> Value:
     column, default = source["column"], source.get("default")
+    nothing = {"", *(text.casefold() for text in source.get("empty", ()))}
     position = context.index.get(column)
     if position is None:
         return lambda row, number: default
@@ -99,10 +116,12 @@ def _cell(source: dict[str, Any], context: Context) -> Value:
 
     def read(row: Sequence[str], number: int) -> Any:
         text = row[position].strip()
-        if not text:
+        if text.casefold() in nothing:
             return default
         try:
             value = parse(text, row, number)
+        except CurrencyUnclear:
+            raise
         except ValueError as error:
             raise ValueError(f"{column}: {error}") from error
         return default if value is None else value

@@ -36,9 +36,9 @@ def units(reader: RowReader, bound: BoundMapping | None, limit: int | None) -> I
     """
     last = _last_rows(reader, bound)
     begun: dict[tuple[str, ...], list[Row]] = {}
-    for row in reader.rows():
+    for position, row in enumerate(reader.rows(), 1):
         key = bound.key(row.cells) if bound is not None and row.cells is not None else None
-        over = limit is not None and row.number > limit
+        over = limit is not None and position > limit
         if over and key not in begun:
             if not begun:
                 return
@@ -48,7 +48,7 @@ def units(reader: RowReader, bound: BoundMapping | None, limit: int | None) -> I
             continue
         rows = begun.setdefault(key, [])
         rows.append(row)
-        if last[hash(key)] <= row.number:
+        if last[hash(key)] <= position:
             yield _unit(begun.pop(key), bound)
     # Two keys of one hash end where the later one does, so that neither is cut.
     for rows in begun.values():
@@ -56,14 +56,14 @@ def units(reader: RowReader, bound: BoundMapping | None, limit: int | None) -> I
 
 
 def _last_rows(reader: RowReader, bound: BoundMapping | None) -> dict[int, int]:
-    """The number of the last row of every order, by the hash of its key: a file has millions of them."""
+    """The position of the last row of every order, by the hash of its key: a file has millions of them."""
     last: dict[int, int] = {}
     if bound is None or not bound.groups_rows:
         return last
-    for row in reader.rows():
+    for position, row in enumerate(reader.rows(), 1):
         key = bound.key(row.cells) if row.cells is not None else None
         if key is not None:
-            last[hash(key)] = row.number
+            last[hash(key)] = position
     return last
 
 

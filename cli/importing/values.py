@@ -13,7 +13,7 @@ from cli.importing.times import local_reader
 from shared.clock import local_to_instant, zone
 from shared.money import parse_decimal
 
-__all__ = ["READERS", "Context", "RowRefused", "fill_template", "template_columns"]
+__all__ = ["READERS", "Context", "CurrencyUnclear", "RowRefused", "fill_template", "template_columns"]
 
 COLUMN = re.compile(r"\{([^{}]+)\}")
 INTEGER = re.compile(r"[+-]?\d{1,18}")
@@ -26,11 +26,15 @@ REMEMBERED = 65_536
 Parse = Callable[[str, Sequence[str], int], Any]
 
 
+class CurrencyUnclear(ValueError):
+    """What currency an amount is in cannot be told; said of the row once, and not for each of its amounts."""
+
+
 class RowRefused(Exception):
     """A row that cannot become an order, with every reason that was found."""
 
     def __init__(self, reasons: list[str]) -> None:
-        super().__init__("; ".join(reasons))
+        super().__init__("; ".join(dict.fromkeys(reasons)))
         self.reasons = reasons
 
 
@@ -44,7 +48,10 @@ class Context:
 
     def currency_of(self, row: Sequence[str], number: int) -> str:
         """The row's currency. Raises ValueError if it has none."""
-        currency = self.currency(row, number) if self.currency is not None else None
+        try:
+            currency = self.currency(row, number) if self.currency is not None else None
+        except ValueError as error:
+            raise CurrencyUnclear(*error.args) from error
         if not currency:
             raise ValueError("an amount without a currency")
         return str(currency)

@@ -12,7 +12,15 @@ import pytest
 import uvicorn
 
 from cli.embedded.ports import LOOPBACK, free_port
-from cli.importing import ImportAborted, ImportPlan, MappingError, Outcome, import_file, load_mapping
+from cli.importing import (
+    ImportAborted,
+    ImportPlan,
+    MappingError,
+    Outcome,
+    holds_documents,
+    import_file,
+    load_mapping,
+)
 from services.members.app import service
 from services.members.settings import MembersSettings
 from shared.database import Database
@@ -116,6 +124,43 @@ async def test_good_rows_go_in_and_each_bad_one_comes_back_with_its_reason(
     assert not plan.journal.exists()
 
 
+async def test_rejects_that_were_mended_can_be_imported(members: str, tmp_path: Path) -> None:
+    bad = [GOOD.format(n=f"r{n}").replace(",19.99,", ",1O.00,") for n in "ab"]
+    plan = plan_for(members, tmp_path, [*good(3), *bad])
+    assert (await import_file(plan)).rejected == 2
+    mended = tmp_path / "mended.csv"
+    mended.write_text(plan.rejects.read_text().replace(",1O.00,", ",10.00,", 1))
+    again = replace(plan, file=mended, rejects=tmp_path / "left.csv")
+    outcome = await import_file(again)
+    assert (outcome.accepted, outcome.rejected) == (1, 1)
+    # What is left names the line of the first file, and can be mended once more.
+    assert [reject["line"] for reject in rejected(again)] == ["6"]
+    assert rejected(again)[0]["row"] == bad[1]
+    again.rejects.write_text(again.rejects.read_text().replace(",1O.00,", ",10.00,"))
+    last = await import_file(replace(plan, file=again.rejects, rejects=tmp_path / "none.csv"))
+    assert (last.accepted, last.rejected) == (1, 0)
+    assert await orders_known(members) == 5
+
+
+async def test_rejects_never_take_the_place_of_the_file(members: str, tmp_path: Path) -> None:
+    plan = plan_for(members, tmp_path, good(1))
+    with pytest.raises(MappingError, match="cannot take its own rejects"):
+        await import_file(replace(plan, rejects=plan.file))
+    assert plan.file.exists()
+
+
+async def test_a_column_that_stands_twice_is_refused_if_it_is_read(members: str, tmp_path: Path) -> None:
+    plan = plan_for(members, tmp_path, good(1))
+    content = plan.file.read_text()
+    plan.file.write_text(
+        "".join(line + ",9.99\n" for line in content.splitlines()).replace(",9.99", ",sku", 1)
+    )
+    with pytest.raises(MappingError, match="'sku' stands twice"):
+        await import_file(plan)
+    plan.file.write_text(plan.file.read_text().replace(",sku\n", ",note\n"))
+    assert (await import_file(plan)).accepted == 1
+
+
 async def test_importing_again_changes_nothing(members: str, tmp_path: Path) -> None:
     plan = plan_for(members, tmp_path, good(25))
     await import_file(plan)
@@ -198,3 +243,10 @@ async def test_documents_need_no_mapping(members: str, tmp_path: Path) -> None:
     outcome = await import_file(replace(plan, mapping=plan.mapping.for_documents()))
     assert (outcome.accepted, outcome.rejected) == (2, 2)
     assert [reject["code"] for reject in rejected(plan)] == ["invalid_item", "unreadable_row"]
+    assert holds_documents(plan.rejects)
+    plan.rejects.write_text(plan.rejects.read_text().replace('"":-5', '"":5'))
+    again = replace(
+        plan, file=plan.rejects, mapping=plan.mapping.for_documents(), rejects=tmp_path / "left.csv"
+    )
+    outcome = await import_file(again)
+    assert (outcome.accepted, outcome.rejected) == (1, 1)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from cli.importing import ImportPlan, import_file, load_mapping
+from cli.importing.progress import Reject, Rejects
 from cli.importing.reader import RowReader
 from cli.importing.units import units
 from shared.settings import DEVELOPMENT_KEY
@@ -206,3 +207,72 @@ def test_another_zone_moves_the_wall_clock_and_nothing_else() -> None:
     assert first is not None
     assert first.main is not None
     assert first.main["placed_at"] == "2026-03-08T17:30:00Z"
+
+
+def altered(folder: Path, name: str, *changes: tuple[str, str], encoding: str = "utf-8") -> str:
+    """The path of a copy of an export, with some texts changed."""
+    written = {AMAZON: "utf-8-sig", EBAY: "cp1252", ALIEXPRESS: "utf-16"}[name]
+    content = (FILES / name).read_bytes().decode(written)
+    for old, new in changes:
+        assert old in content
+        content = content.replace(old, new)
+    path = folder / name
+    path.write_bytes(content.encode(encoding))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "mapping"), [(AMAZON, "amazon"), (EBAY, "ebay"), (ALIEXPRESS, "aliexpress")]
+)
+def test_the_rejects_of_an_export_are_read_as_its_rows_were(tmp_path: Path, name: str, mapping: str) -> None:
+    _, bad = read(name, mapping)
+    chosen = load_mapping(mapping)
+    reader = RowReader(FILES / name, chosen.layout)
+    wrong = [row for row in reader.rows() if any(row.line in lines for lines in bad)]
+    kept = Rejects(tmp_path / "rejects.csv", reader.header)
+    kept.add(Reject(row.line, row.number, "unreadable_row", "because", row.raw) for row in wrong)
+    kept.close()
+    again = RowReader(tmp_path / "rejects.csv", chosen.layout)
+    assert again.columns == reader.columns
+    assert list(again.rows()) == wrong
+    assert read(str(tmp_path / "rejects.csv"), mapping) == ({}, bad)
+
+
+def test_ebay_sales_that_stand_twice_count_once(tmp_path: Path) -> None:
+    reader = RowReader(FILES / EBAY, load_mapping("ebay").layout)
+    row = next(row for row in reader.rows() if "24-15229-61546" in row.raw)
+    good, _ = read(altered(tmp_path, EBAY, (row.raw, f"{row.raw}\r\n{row.raw}")), "ebay")
+    once, _ = read(EBAY, "ebay")
+    assert good == once
+    otherwise = row.raw.replace("1,234.56", "1,000.00")
+    good, bad = read(altered(tmp_path, EBAY, (row.raw, f"{row.raw}\r\n{otherwise}")), "ebay")
+    assert "24-15229-61546" not in good
+    assert any("a line that stands there before, and otherwise" in reason for reason in bad.values())
+
+
+def test_ebay_addresses_that_are_none_are_left_out(tmp_path: Path) -> None:
+    reader = RowReader(FILES / EBAY, load_mapping("ebay").layout)
+    row = next(row for row in reader.rows() if "24-15229-61546" in row.raw)
+    assert row.cells is not None
+    address = row.cells[reader.columns.index("buyer_email")]
+    good, _ = read(altered(tmp_path, EBAY, (address, "Invalid Request")), "ebay")
+    assert good["24-15229-61546"].main["contact_points"] == []
+
+
+def test_aliexpress_is_read_in_the_encoding_and_currency_of_china(tmp_path: Path) -> None:
+    good, _ = read(altered(tmp_path, ALIEXPRESS, ("US $", "CN￥"), encoding="gb18030"), "aliexpress")
+    as_it_was, _ = read(ALIEXPRESS, "aliexpress")
+    assert set(good) == set(as_it_was)
+    assert {order.main["currency"] for order in good.values()} == {"CNY"}
+
+
+def test_order_numbers_that_a_spreadsheet_has_shortened_are_refused(tmp_path: Path) -> None:
+    shortened = [(f"303126578814523{n}", "3.03E+15") for n in (7, 8)]
+    good, bad = read(altered(tmp_path, ALIEXPRESS, *shortened), "aliexpress")
+    assert not any("E+" in number for number in good)
+    assert any("a number that a spreadsheet has shortened" in reason for reason in bad.values())
+
+
+def test_a_currency_that_is_not_known_is_said_once(tmp_path: Path) -> None:
+    _, bad = read(altered(tmp_path, ALIEXPRESS, ("US $", "¤ ")), "aliexpress")
+    assert all(reason.count("names no currency") <= 1 for reason in bad.values())

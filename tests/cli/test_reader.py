@@ -65,3 +65,25 @@ def test_lines_of_documents(tmp_path: Path) -> None:
     assert [row.document for row in found] == [{"a": 1}, None, None, {"a": 2}]
     assert [row.line for row in found] == [1, 2, 3, 5]
     assert all("not an object of JSON" in (row.problem or "") for row in found[1:3])
+
+
+def test_a_line_that_is_too_long_is_one_row_and_spares_its_neighbours(tmp_path: Path) -> None:
+    for layout, start in ((CSV, b'1,"'), (CSV, b"1,"), (FileLayout("ndjson", "utf-8"), b'{"a": "')):
+        long = start + b"x" * 3_000_000 + b',"y\n'
+        found = rows(tmp_path, b"a,b\n" + long + b"[1,2\n", layout)[-2:]
+        assert [(row.line, row.document) for row in found] == [(2, None), (3, None)]
+        assert "more than 1,000,000 characters" in (found[0].problem or "")
+        assert found[1].raw == "[1,2"
+
+
+def test_chinese_as_spreadsheets_save_it_is_read(tmp_path: Path) -> None:
+    auto = FileLayout("csv", "auto")
+    text = "订单号,产品信息\n8012,【1】 Tasse “rot”，两件\n"
+    assert [row.cells for row in rows(tmp_path, text.encode("gb18030"), auto)] == [
+        ["8012", "【1】 Tasse “rot”，两件"]
+    ]
+    western = "order,name\n8012,Zoë Müller\n8013,Façade à Côté\n"
+    assert [row.cells for row in rows(tmp_path, western.encode("cp1252"), auto)][1] == [
+        "8013",
+        "Façade à Côté",
+    ]
