@@ -10,10 +10,13 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from liquid import BoundTemplate, Environment, StrictUndefined
-from liquid.exceptions import LiquidError, ResourceLimitError, UndefinedError
+from liquid.exceptions import FilterArgumentError, LiquidError, ResourceLimitError, UndefinedError
+
+from shared.clock import zone
 
 __all__ = [
     "BadTemplate",
@@ -120,12 +123,21 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return bounded
 
 
+def _in_zone(value: Any, zone_name: Any) -> datetime:
+    """The instant as clocks in an IANA time zone show it, for the filter `date` to write."""
+    try:
+        return datetime.fromisoformat(value).astimezone(zone(zone_name))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise FilterArgumentError(f"in_zone: {value!r} in {zone_name!r}: {error}", token=None) from error
+
+
 def _environment(*, autoescape: bool) -> Environment:
     environment = _Environment(undefined=_Missing, autoescape=autoescape)
     # There are no partial templates yet, and nothing a template prints may escape being escaped.
     for tag in ("include", "render"):
         del environment.tags[tag]
     del environment.filters["safe"]
+    environment.filters["in_zone"] = _in_zone
     environment.filters = {name: _bounded(name, f) for name, f in environment.filters.items()}
     return environment
 

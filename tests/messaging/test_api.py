@@ -17,6 +17,8 @@ from shared.settings import DEVELOPMENT_KEY
 from shared.testing import api_client
 from tests.messaging.people import consent, envelope, member, profile, upgrade
 
+SEEDED_TEMPLATES = ["tier_at_risk", "tier_prolonged", "tier_retained", "tier_welcome", "win_back"]
+SEEDED_TRIGGERS = ["tier_welcome", "tier_at_risk", "tier_retained", "tier_prolonged"]
 TEMPLATE = {
     "subject": "Hello {{ member.display_name }}",
     "text": "You are {{ event.to_tier }}.",
@@ -53,7 +55,7 @@ async def test_template_is_published_in_versions(api: httpx.AsyncClient) -> None
     assert old.json()["text"] == TEMPLATE["text"]
     listed = (await api.get("/v1/templates", params={"limit": 1})).json()
     rest = (await api.get("/v1/templates", params={"cursor": listed["next_cursor"]})).json()
-    assert [item["name"] for item in listed["items"] + rest["items"]] == ["offer", "tier_welcome"]
+    assert [item["name"] for item in listed["items"] + rest["items"]] == ["offer", *SEEDED_TEMPLATES]
 
 
 async def test_preview(api: httpx.AsyncClient, messaging_database: Database) -> None:
@@ -88,7 +90,7 @@ async def test_template_that_cannot_be(api: httpx.AsyncClient, change: dict[str,
 
 
 async def test_triggers_are_replaced_as_a_list(api: httpx.AsyncClient, messaging_database: Database) -> None:
-    assert [item["name"] for item in (await api.get("/v1/triggers")).json()["items"]] == ["tier_welcome"]
+    assert [item["name"] for item in (await api.get("/v1/triggers")).json()["items"]] == SEEDED_TRIGGERS
     put = await api.put("/v1/triggers", json=[TRIGGER])
     assert put.status_code == 200, put.text
     assert [item["name"] for item in put.json()["items"]] == ["gold"]
@@ -118,7 +120,7 @@ async def test_triggers_are_replaced_as_a_list(api: httpx.AsyncClient, messaging
 async def test_trigger_that_cannot_work(api: httpx.AsyncClient, change: dict[str, Any], code: str) -> None:
     answer = await api.put("/v1/triggers", json=[TRIGGER | change])
     assert answer.json()["code"] == code
-    assert [item["name"] for item in (await api.get("/v1/triggers")).json()["items"]] == ["tier_welcome"]
+    assert [item["name"] for item in (await api.get("/v1/triggers")).json()["items"]] == SEEDED_TRIGGERS
 
 
 async def test_two_triggers_of_one_name(api: httpx.AsyncClient) -> None:

@@ -1,6 +1,7 @@
 """Messages on their way out: a real ledger, a real mail server, and everything that it may answer."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +14,16 @@ from services.messaging.domain import Outcome, OutcomeKind
 from services.messaging.handlers import handlers
 from services.messaging.jobs.dispatch import dispatch
 from services.messaging.settings import settings
+from shared.clock import utc_now
 from shared.database import Database
-from shared.events import ContactPoint, Envelope
+from shared.events import (
+    ContactPoint,
+    Envelope,
+    MemberStageChanged,
+    MemberTierAtRisk,
+    MemberTierProlonged,
+    MemberTierRetained,
+)
 from shared.testing import eventually
 from tests.fixtures.services import emitted
 from tests.messaging.people import consent, envelope, member, profile, upgrade
@@ -146,6 +155,79 @@ async def test_connection_lost_after_the_content_repeats_the_same_message_id(
     await work_off(messaging_database, channels)
     assert await states(messaging_database) == {"accepted": 1}
     assert list(sink.message_ids.values()) == [2]
+
+
+async def test_members_are_told_of_the_fate_of_their_tier(
+    messaging_database: Database, channels: Channels, sink: Sink
+) -> None:
+    ana, now = member(1), utc_now()
+    falls_at = datetime(2026, 12, 31, 23, tzinfo=UTC)
+    risk = {"member_id": ana, "tier": "silver", "falls_at": falls_at, "announced_at": now}
+    news = [
+        MemberTierAtRisk(reason="refund", **risk),
+        MemberTierAtRisk(reason="period_end", to_tier="bronze", **risk),
+        MemberTierRetained(member_id=ana, tier="silver", retained_at=now, until=falls_at),
+        MemberTierProlonged(member_id=ana, tier="silver", prolonged_at=now, reason="earned"),
+    ]
+    await hear(messaging_database, envelope(profile(ana, time_zone="Europe/Paris")))
+    for each in news:
+        event = envelope(each, time=now)
+        await hear(messaging_database, event)
+        await hear(messaging_database, event)
+    await work_off(messaging_database, channels)
+    assert await states(messaging_database) == {"accepted": 4}
+    texts = [next(mail.iter_parts()).get_content() for mail in sink.mails]  # type: ignore[attr-defined]  # as above
+    refunded, over, retained, prolonged = (
+        next(text for text in texts if part in text)
+        for part in ("After a refund", "of the last period", "latest orders", "new period")
+    )
+    assert "until 1 January 2027" in refunded
+    assert "go on as" not in refunded
+    assert "go on as Bronze" in over
+    assert "the tier Silver until 1 January 2027." in retained
+    assert "tier Silver has begun." in prolonged
+    assert len({mail["Subject"] for mail in sink.mails}) == 3
+
+
+async def test_whom_a_stage_loses_is_won_back_if_they_agreed(
+    messaging_database: Database, channels: Channels, sink: Sink
+) -> None:
+    trigger = {
+        "name": "win_back",
+        "event": "member.stage_changed",
+        "condition": {"field": "event.to_stage", "op": "in", "value": ["decline", "lost"]},
+        "template": "win_back",
+        "channel": "email",
+        "purpose": "marketing",
+        "occurrence": None,
+        "webhook_id": None,
+    }
+    async with messaging_database.transaction() as session:
+        (row,) = await operations.replace_triggers(session, [trigger])
+    now = row.enabled_from
+    assert now is not None
+    for number, (agreed, stage) in enumerate([(True, "decline"), (True, "recovered"), (False, "lost")]):
+        person = member(number)
+        change = MemberStageChanged(
+            member_id=person,
+            from_stage="stability",
+            to_stage=stage,
+            changed_at=now,
+            judged_at=now,
+            reason="recency",
+            purchases=7,
+            recency_days=64,
+            expected_interval_days=31,
+        )
+        await hear(messaging_database, envelope(profile(person, consents=[consent(agreed)])))
+        await hear(messaging_database, envelope(change, time=now))
+    await work_off(messaging_database, channels)
+    (mail,) = sink.mails
+    assert mail["To"] == f"{member(0)}@example.test"
+    plain = next(mail.iter_parts()).get_content()  # type: ignore[attr-defined]  # as above
+    assert "64 days" in plain
+    assert mail["List-Unsubscribe"].strip("<>") in plain
+    assert await states(messaging_database) == {"accepted": 1, "dropped": 1}
 
 
 async def marketing(database: Database, person: UUID) -> None:

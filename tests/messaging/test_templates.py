@@ -50,6 +50,15 @@ def test_policies_of_variables() -> None:
         filled("x", {"member.tier": {"missing": "fail"}})
 
 
+def test_an_instant_is_written_by_the_clock_of_a_zone() -> None:
+    source = "{{ event.at | in_zone: event.zone | date: '%-d %B %Y %H:%M' }}"
+    at = {"at": "2026-03-31T16:00:00Z", "zone": "Asia/Shanghai"}
+    assert filled(source, event=at) == "1 April 2026 00:00"
+    for wrong in ({"zone": "Nowhere"}, {"zone": 8}, {"at": "tomorrow"}, {"at": None}):
+        with pytest.raises(RenderingFailed):
+            filled(source, event=at | wrong)
+
+
 def test_html_is_escaped_and_text_is_not() -> None:
     content = Content(
         "{{ member.display_name }}", "{{ member.display_name }}", "<p>{{ member.display_name }}</p>", {}
