@@ -20,6 +20,7 @@ MODULES = {
     "merge": "merges",
     "unmerge": "merges",
     "erase": "erase",
+    "rules": "rules",
     "migrate": "operations",
     "topics": "operations",
     "replay": "operations",

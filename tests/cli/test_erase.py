@@ -25,12 +25,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What members is asked; it answers as its tests say it does."""
     found: list[dict[str, Any]] = []
 
-    def post(url: str, *, json: Any, params: Any, headers: Any, timeout: float) -> httpx.Response:
+    def request(
+        method: str, url: str, *, json: Any, params: Any, headers: Any, timeout: float
+    ) -> httpx.Response:
         found.append({"url": url, "body": json, **params})
         known = json.get("external_id") != "stranger"
         return httpx.Response(201 if known else 404, json=TOLD if known else REFUSED)
 
-    monkeypatch.setattr("cli.commands.asking.httpx.post", post)
+    monkeypatch.setattr("cli.commands.asking.httpx.request", request)
     return found
 
 
