@@ -56,7 +56,8 @@ def show_report(report: dict[str, Any], console: Console) -> None:
     console.print(table)
     console.print(
         f"{report['orders_changed']:,} of {report['orders']:,} orders change; "
-        f"of {report['members']:,} members {report['members_gaining']:,} gain and {report['members_losing']:,} lose"
+        f"of {report['members']:,} members {report['members_gaining']:,} gain "
+        f"and {report['members_losing']:,} lose"
     )
     if report["capped_orders"]:
         console.print(f"caps cut {report['capped_points']:,} points of {report['capped_orders']:,} orders")
