@@ -1,6 +1,7 @@
 """Drawing lots over HTTP: paid for, limited, never oversold, and verifiable by anybody afterwards."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -17,8 +18,10 @@ from services.points.domain.lottery import commitment_of, oversold, problems_of
 from services.points.settings import PointsSettings
 from shared.database import Database
 from shared.testing import api_client
+from tests.architecture.tree import ROOT
 from tests.points.ledger import Books, coupon, earn_of, outbox
 
+LOTTERY_PAGE = ROOT / "docs/decisions/lottery-by-commit-and-reveal.md"
 NOTHING = {"name": "Nothing", "kind": "nothing", "weight": 1}
 
 
@@ -97,6 +100,34 @@ async def test_a_draw_is_paid_granted_and_verified_once_its_round_is_over(
         (said,) = await outbox(session, "lottery.drawn")
         assert await outbox(session, "reward.granted") == []
     assert (said["points_won"], said["receipt"]) == (30, made["receipt"])
+
+
+async def test_the_lines_on_the_decision_page_verify_draws(client: httpx.AsyncClient, books: Books) -> None:
+    (member,) = await rich(books)
+    scarce = {"name": "1 point", "kind": "points", "points": 1, "weight": 2, "stock": 2}
+    lottery = await add_lottery(client, NOTHING, scarce, cost_points=1)
+    published = (await client.get(f"/v1/lotteries/{lottery}/rounds")).json()["items"][0]["commitment"]
+    tickets = [ticket_for(member, lottery, f"nonce-{number}") for number in range(12)]
+    made = (await client.post("/v1/draws/batch", json=tickets)).json()["results"]
+    assert {each["status"] for each in made} == {"accepted"}, made
+    assert len({each["outcome"] for each in made}) > 1
+    await end_rounds(books)
+    (code,) = re.findall(r"```python\n(.*?)```", LOTTERY_PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    lines: dict[str, Any] = {}
+    exec(code, lines)
+    for each in made:
+        shown = (await client.get(f"/v1/draws/{each['draw_id']}")).json()
+        lines["verify"](shown, published)
+        for altered in (
+            {"ticket": (shown["ticket"] + 1) % 3},
+            {"outcome": "won" if shown["outcome"] != "won" else "nothing"},
+            {"client_nonce": "another that gives another ticket", "ticket": -1},
+            {"seed": "00" * 32},
+        ):
+            with pytest.raises(AssertionError):
+                lines["verify"](shown | altered, published)
+        with pytest.raises(AssertionError):
+            lines["verify"](shown, "00" * 32)
 
 
 async def test_last_prize_and_a_hundred_drawers(client: httpx.AsyncClient, books: Books) -> None:
