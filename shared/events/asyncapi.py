@@ -87,7 +87,7 @@ def _operations(events: list[type[Event]]) -> Node:
     operations: Node = {}
     for party in sorted(PARTIES):
         for topic in TOPICS:
-            said = [cls for cls in events if cls.topic == topic and party in cls.stated_by]
+            said = [cls for cls in events if cls.topic == topic and party in cls.stated_by and cls.stated_yet]
             heard = [cls for cls in events if cls.topic == topic and party in cls.heard_by]
             for action, verb, messages in (("send", "states", said), ("receive", "hears", heard)):
                 if messages:

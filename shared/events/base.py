@@ -85,17 +85,22 @@ class EventMeta(msgspec.StructMeta):
         return cls
 
 
-def _parties(name: str, doc: str | None) -> dict[str, tuple[str, ...]]:
+def _parties(name: str, doc: str | None) -> dict[str, Any]:
     """Who states and who hears an event, read from the last lines of its docstring."""
     if doc is None and sys.flags.optimize >= 2:
-        return {"stated_by": (), "heard_by": ()}
-    found: dict[str, tuple[str, ...]] = {}
-    for label, attribute in (("Stated by", "stated_by"), ("Heard by", "heard_by")):
-        match = re.search(rf"^ *{label}: ([a-z, ]+)\.$", doc or "", re.MULTILINE)
+        return {"stated_by": (), "heard_by": (), "stated_yet": True}
+    found: dict[str, Any] = {}
+    for label, attribute, mark in (
+        ("Stated by", "stated_by", r"( \(not yet\))?"),
+        ("Heard by", "heard_by", "()"),
+    ):
+        match = re.search(rf"^ *{label}: ([a-z, ]+?){mark}\.$", doc or "", re.MULTILINE)
         parties = tuple(match[1].split(", ")) if match else ()
-        if not parties or not PARTIES.issuperset(parties):
+        if not match or not PARTIES.issuperset(parties):
             raise TypeError(f"The docstring of {name} lacks a line '{label}: <service>, <service>.'")
         found[attribute] = parties
+        if attribute == "stated_by":
+            found["stated_yet"] = not match[2]
     return found
 
 
@@ -130,6 +135,8 @@ class Event(msgspec.Struct, metaclass=EventMeta, frozen=True, kw_only=True, forb
     body_field: ClassVar[str | None]
     """The field whose value alone is the record's value, for documents that others define."""
     stated_by: ClassVar[tuple[str, ...]]
+    stated_yet: ClassVar[bool]
+    """Whether its service says it already; an event may be declared before, so that others can prepare."""
     heard_by: ClassVar[tuple[str, ...]]
 
     @property

@@ -45,7 +45,7 @@ class CouponDeclined(Event, type="coupon.declined", topic="coupons", key="member
 class CouponRedeemed(Event, type="coupon.redeemed", topic="coupons", key="member_id"):
     """A coupon was used on an order.
 
-    Stated by: campaigns.
+    Stated by: campaigns (not yet).
     Heard by: messaging, analytics.
     """
 

@@ -49,12 +49,16 @@ def page(examples: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def _stating(cls: type[Event]) -> str:
+    return ", ".join(cls.stated_by) + ("" if cls.stated_yet else " (not yet)")
+
+
 def _contents(events: list[type[Event]]) -> str:
     rows = ["| event | topic | stated by | heard by |", "|---|---|---|---|"]
     for cls in events:
         anchor = _heading(cls).replace(".", "").replace(" ", "-")
         link = f"[`{cls.type}`](#{anchor})"
-        rows.append(f"| {link} | `{cls.topic}` | {', '.join(cls.stated_by)} | {', '.join(cls.heard_by)} |")
+        rows.append(f"| {link} | `{cls.topic}` | {_stating(cls)} | {', '.join(cls.heard_by)} |")
     return "\n".join(rows) + "\n"
 
 
@@ -73,7 +77,7 @@ def _topic_section(topic: Topic) -> str:
 def _event_section(cls: type[Event], example: Any) -> str:
     schema = schema_of(cls)
     definitions = schema.get("$defs", {})
-    parties = f"Stated by {', '.join(cls.stated_by)}. Heard by {', '.join(cls.heard_by)}."
+    parties = f"Stated by {_stating(cls)}. Heard by {', '.join(cls.heard_by)}."
     lines = [f"### {_heading(cls)}", "", summary_of(cls), "", f"{parties} Key: `{cls.key_field}`.", ""]
     if cls.tombstone:
         return "\n".join([*lines, "The record has no value.", ""])

@@ -10,7 +10,7 @@ from shared.events.fields import Identifier, Instant, Positive, Title, says
 class ReportRestated(Event, type="report.restated", topic="reports", key="report_id"):
     """A figure that was published has changed, because something late arrived.
 
-    Stated by: analytics.
+    Stated by: analytics (not yet).
     Heard by: messaging, storefronts.
     """
 

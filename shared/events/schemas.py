@@ -34,6 +34,7 @@ def schema_of(cls: type[Event]) -> Schema:
         "x-key": cls.key_field,
         "x-stated-by": list(cls.stated_by),
         "x-heard-by": list(cls.heard_by),
+        **({} if cls.stated_yet else {"x-stated-yet": False}),
     }
     if cls.tombstone:
         return about | {"type": "null"}

@@ -13,7 +13,7 @@ SegmentVersion = Annotated[Positive, says("Version of the segment's definition."
 class SegmentEntered(Event, type="segment.entered", topic="segments", key="member_id"):
     """A member now meets the definition of a segment.
 
-    Stated by: analytics.
+    Stated by: analytics (not yet).
     Heard by: messaging.
     """
 
@@ -26,7 +26,7 @@ class SegmentEntered(Event, type="segment.entered", topic="segments", key="membe
 class SegmentLeft(Event, type="segment.left", topic="segments", key="member_id"):
     """A member no longer meets the definition of a segment.
 
-    Stated by: analytics.
+    Stated by: analytics (not yet).
     Heard by: messaging.
     """
 

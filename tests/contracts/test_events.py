@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from shared.events import EVENT_TYPES, NEWEST_VERSIONS, Event, decode
 from shared.events.compatibility import breaks, shape_of
 from shared.events.generate import EXAMPLES, FROZEN, ROOT, generated, stale
 from shared.events.schemas import file_name, schema_of
-from tests.architecture.tree import SERVICES
+from tests.architecture.tree import SERVICES, lines, python_files
 
 EVENTS = sorted(EVENT_TYPES.values(), key=file_name)
 by_event = pytest.mark.parametrize("cls", EVENTS, ids=file_name)
@@ -45,6 +47,22 @@ def test_a_version_never_breaks_its_readers(cls: type[Event]) -> None:
     frozen = _load(FROZEN, cls)
     assert breaks(frozen, current) == [], "give the event a new version with upcast() instead"
     assert frozen == current, "new optional fields are free: python -m shared.events.generate --freeze"
+
+
+@by_event
+def test_who_states_it_states_it_and_what_nobody_says_is_called_so(cls: type[Event]) -> None:
+    for service in set(cls.stated_by) & set(SERVICES):
+        assert (cls.__name__ in constructed_by(service)) == cls.stated_yet, (
+            f"'Stated by: {service}.' says so; '(not yet)' behind it until then"
+        )
+
+
+@cache
+def constructed_by(service: str) -> frozenset[str]:
+    """The names of the classes of which a service makes instances, itself or by the library."""
+    files = [path for path in python_files("services", "shared") if path.parts[:2] != ("shared", "events")]
+    own = [path for path in files if path.parts[0] == "shared" or path.parts[1] == service]
+    return frozenset(re.findall(r"\b([A-Z]\w+)\(", "\n".join(line for path in own for line in lines(path))))
 
 
 @pytest.mark.parametrize("folder", [EXAMPLES, FROZEN], ids=str)

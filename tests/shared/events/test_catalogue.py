@@ -8,6 +8,7 @@ from shared.events import (
     Event,
     MemberMerged,
     OrderPaid,
+    ReportRestated,
     StorefrontOrderSubmitted,
     schema_uri,
 )
@@ -57,6 +58,9 @@ def test_a_field_cannot_hide_an_attribute_of_every_event() -> None:
 def test_parties_are_read_from_the_docstring() -> None:
     assert OrderPaid.stated_by == ("members",)
     assert OrderPaid.heard_by == ("points", "campaigns", "messaging", "analytics")
+    assert OrderPaid.stated_yet
+    assert ReportRestated.stated_by == ("analytics",)
+    assert not ReportRestated.stated_yet
 
 
 def test_the_key_is_the_field_that_the_class_names() -> None:
