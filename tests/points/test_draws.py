@@ -106,7 +106,8 @@ async def test_the_lines_on_the_decision_page_verify_draws(client: httpx.AsyncCl
     (member,) = await rich(books)
     scarce = {"name": "1 point", "kind": "points", "points": 1, "weight": 2, "stock": 2}
     lottery = await add_lottery(client, NOTHING, scarce, cost_points=1)
-    published = (await client.get(f"/v1/lotteries/{lottery}/rounds")).json()["items"][0]["commitment"]
+    rounds = (await client.get(f"/v1/lotteries/{lottery}/rounds")).json()["items"]
+    (published,) = (each["commitment"] for each in rounds if each["number"] == 1)
     tickets = [ticket_for(member, lottery, f"nonce-{number}") for number in range(12)]
     made = (await client.post("/v1/draws/batch", json=tickets)).json()["results"]
     assert {each["status"] for each in made} == {"accepted"}, made
