@@ -20,6 +20,7 @@ __all__ = [
     "OrderNotFound",
     "OrderTotalMismatch",
     "RefundConflict",
+    "RefundCurrencyMismatch",
     "RefundExceedsOrder",
     "RefundLinesMismatch",
     "RevisionConflict",
@@ -47,6 +48,10 @@ class CancellationConflict(Conflict):
 
 class OrderTotalMismatch(Refusal):
     """The total is not what the lines, the shipping and the discount add up to."""
+
+
+class RefundCurrencyMismatch(Refusal):
+    """The refund is in another currency than the order."""
 
 
 class RefundExceedsOrder(Refusal):

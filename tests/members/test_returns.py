@@ -89,6 +89,26 @@ async def test_a_parked_refund_that_asks_too_much_is_refused_in_the_end(shop: Sh
     await shop.take(order(1))
     assert await shop.rows("SELECT state, refusal FROM refunds") == [("refused", "refund_exceeds_order")]
     assert fate(await shop.refund(refund(1, "a", 5_000))) == ["unchanged"]
+    # It took nothing, so its name is free for the right one.
+    assert fate(await shop.refund(refund(1, "a", 6_000))) == ["refund_exceeds_order"]
+    assert fate(await shop.refund(refund(1, "a", 500), refund(1, "a", 500))) == ["applied", "unchanged"]
+    assert fate(await shop.refund(refund(1, "a", 5_000))) == ["refund_conflict"]
+    await shop.audit()
+
+
+async def test_a_refund_in_another_currency_is_refused_now_or_when_its_order_comes(shop: Shop) -> None:
+    await shop.take(order(1))
+    results = await shop.refund(refund(1, "a", 5, currency="JPY"), refund(1, "b", 5, currency="USD"))
+    assert fate(results) == ["refund_currency_mismatch", "applied"]
+    # Who does not say it means the order's, and contradicts nobody who does.
+    assert fate(await shop.refund(refund(1, "b", 5), refund(1, "c", 5))) == ["unchanged", "applied"]
+    again = await shop.refund(refund(1, "c", 5, currency="USD"), refund(1, "b", 5, currency="EUR"))
+    assert fate(again) == ["unchanged", "refund_conflict"]
+    assert fate(await shop.refund(refund(2, "a", 5, currency="JPY"))) == ["parked"]
+    await shop.take(order(2))
+    assert await shop.rows("SELECT external_order_id, refusal FROM refunds WHERE state = 'refused'") == [
+        ("o2", "refund_currency_mismatch")
+    ]
     await shop.audit()
 
 

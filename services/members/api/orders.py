@@ -19,6 +19,7 @@ from services.members.errors import (
     OrderNotFound,
     OrderTotalMismatch,
     RefundConflict,
+    RefundCurrencyMismatch,
     RefundExceedsOrder,
     RefundLinesMismatch,
     TooManyItems,
@@ -144,7 +145,14 @@ async def take_orders(request: Request, caller: Writer, dry_run: DryRun = False)
     openapi_extra=batch_body(RefundIn),
     responses={
         202: {"description": "Parked until the order is paid.", "model": RefundResult},
-        **_responses(RefundResult, RefundConflict, RefundExceedsOrder, RefundLinesMismatch, UnknownOrderLine),
+        **_responses(
+            RefundResult,
+            RefundConflict,
+            RefundCurrencyMismatch,
+            RefundExceedsOrder,
+            RefundLinesMismatch,
+            UnknownOrderLine,
+        ),
     },
 )
 @body_limit(BATCH_MAX_BYTES)

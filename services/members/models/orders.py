@@ -93,6 +93,7 @@ refunds = Table(
     Column("lines", JSONB, nullable=False),
     Column("reason", Text),
     Column("refund_key", Text),
+    Column("currency", Text),
     Column("state", Text, nullable=False),
     Column("refusal", Text),
     stamp_column("received_at"),

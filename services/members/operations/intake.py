@@ -297,8 +297,10 @@ def _customer(order: IncomingOrder) -> Customer:
 
 
 def _mismatch(order: IncomingOrder) -> Refusal | None:
-    if not 0 <= order.total_minor <= MAX_AMOUNT_MINOR:
+    if order.total_minor < 0:
         return OrderTotalMismatch("The discount is more than the order is worth.")
+    if order.total_minor > MAX_AMOUNT_MINOR:
+        return OrderTotalMismatch(f"An order is worth {MAX_AMOUNT_MINOR} minor units at most.")
     if order.stated_total_minor is not None and order.stated_total_minor != order.total_minor:
         return OrderTotalMismatch(
             f"The parts add up to {order.total_minor}, the order says {order.stated_total_minor}.",

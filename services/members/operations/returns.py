@@ -21,6 +21,7 @@ from services.members.domain import (
 from services.members.errors import (
     CancellationConflict,
     RefundConflict,
+    RefundCurrencyMismatch,
     RefundExceedsOrder,
     RefundLinesMismatch,
     UnknownOrderLine,
@@ -93,6 +94,9 @@ async def take_refunds(session: AsyncSession, refunds: Sequence[Refund]) -> list
     changes, orders = await _locked_orders(session, {refund.key for refund in refunds})
     refunds = [_in_few_words(refund, orders, changes) for refund in refunds]
     stored = await repository.refunds_by_id(session, refunds)
+    mended = _mended(refunds, stored)
+    await repository.delete_refunds(session, mended)
+    stored = {name: known for name, known in stored.items() if name not in {refund.name for refund in mended}}
     fresh: dict[RefundName, StoredRefund] = {}
     for refund in refunds:
         if refund.name not in stored:
@@ -126,6 +130,12 @@ async def take_refunds(session: AsyncSession, refunds: Sequence[Refund]) -> list
     await touched.save(session)
     await changes.save()
     return results
+
+
+def _mended(refunds: Sequence[Refund], stored: Mapping[RefundName, StoredRefund]) -> list[Refund]:
+    """Refunds that were refused when their order came, and are said otherwise now: those took nothing."""
+    known = [(refund, stored[refund.name]) for refund in refunds if refund.name in stored]
+    return [refund for refund, (was, state) in known if state == "refused" and not says_the_same(was, refund)]
 
 
 def _first_state(order: KnownOrder | None) -> str:
@@ -254,6 +264,8 @@ def _refund(changes: Changes, touched: _Touched, order: KnownOrder, refund: Refu
 
 
 def _refund_refusal(units_left: UnitsLeft, order: KnownOrder, refund: Refund) -> Refusal | None:
+    if refund.currency not in (None, order.currency):
+        return RefundCurrencyMismatch(f"The order is in {order.currency}.", order_currency=order.currency)
     left_minor = order.total_minor - order.refunded_minor
     if refund.amount_minor > left_minor:
         return RefundExceedsOrder(f"{left_minor} minor units are left.", left_minor=left_minor)

@@ -36,7 +36,7 @@ StoredCancellation = tuple[Cancellation, str]
 
 REFUND_COLUMNS = """
     r.source, r.shop_id, r.external_order_id, r.refund_id, r.refunded_at, r.amount_minor, r.shipping_minor,
-    r.lines, r.reason, r.refund_key, r.state
+    r.lines, r.reason, r.refund_key, r.currency, r.state
 """
 
 NAMES = """
@@ -60,12 +60,12 @@ PARKED_REFUNDS = text(
 INSERT_REFUNDS = text(
     """
     INSERT INTO refunds (source, shop_id, external_order_id, refund_id, refunded_at, amount_minor,
-                         shipping_minor, lines, reason, refund_key, state)
+                         shipping_minor, lines, reason, refund_key, currency, state)
     SELECT * FROM unnest(
         CAST(:sources AS text[]), CAST(:shops AS text[]), CAST(:external_ids AS text[]),
         CAST(:refund_ids AS text[]), CAST(:refunded AS timestamptz[]), CAST(:amounts AS bigint[]),
         CAST(:shippings AS bigint[]), CAST(:lines AS jsonb[]), CAST(:reasons AS text[]),
-        CAST(:refund_keys AS text[]), CAST(:states AS text[]))
+        CAST(:refund_keys AS text[]), CAST(:currencies AS text[]), CAST(:states AS text[]))
     ON CONFLICT (source, shop_id, external_order_id, refund_id) DO NOTHING
     RETURNING source, shop_id, external_order_id, refund_id
     """
@@ -188,6 +188,7 @@ async def insert_refunds(session: AsyncSession, refunds: Sequence[tuple[Refund, 
             "lines": [msgspec.json.encode(refund.lines).decode() for refund in stated],
             "reasons": [refund.reason for refund in stated],
             "refund_keys": [refund.refund_key for refund in stated],
+            "currencies": [refund.currency for refund in stated],
             "states": [state for _, state in rows],
         },
     )
@@ -299,6 +300,7 @@ def _refund(row: Any) -> StoredRefund:
         lines=tuple(RefundedLine(**line) for line in row.lines),
         reason=row.reason,
         refund_key=row.refund_key,
+        currency=row.currency,
     )
     return refund, row.state
 

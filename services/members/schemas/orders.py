@@ -284,6 +284,7 @@ class RefundIn(StrictModel):
     lines: list[RefundLineIn] = Field(default_factory=list, max_length=MAX_LINES)
     reason: ShortText | None = None
     refund_key: ExternalId | None = Field(None, description="Of the refund request that this answers.")
+    currency: CurrencyCode | None = Field(None, description="Checked against the order's if it is said.")
 
     @field_validator("lines")
     @classmethod
@@ -303,6 +304,7 @@ class RefundIn(StrictModel):
             lines=tuple(RefundedLine(line.line_no, line.quantity, line.amount_minor) for line in self.lines),
             reason=self.reason,
             refund_key=self.refund_key,
+            currency=self.currency,
         )
 
 
