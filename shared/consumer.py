@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
+from uuid import UUID
 
 import structlog
 
@@ -150,12 +151,11 @@ class Consumer:
             metrics.CONSUMER_LAG_SECONDS.labels(self._group, topic).set(0)
 
     def _arrivals(self, records: Iterable[Record], unwanted: Collection[str]) -> Iterator[Arrival]:
+        heard = {name.encode() for name in self._handlers.by_type if name not in unwanted}
         for record in records:
             # Looking at one header is much cheaper than decoding a record that nobody here wants.
-            event_type = next((value for name, value in record.headers if name == "ce_type"), None)
-            if event_type is not None and not self._hears(record.topic, event_type):
-                continue
-            if unwanted and event_type is not None and event_type.decode("utf-8", "replace") in unwanted:
+            event_type = _stated_type(record)
+            if event_type is not None and event_type not in heard and not self._is_bare(record, event_type):
                 continue
             try:
                 envelope = envelope_of(record)
@@ -168,11 +168,11 @@ class Consumer:
             if self._handlers.wants(envelope.data):
                 yield Arrival(record, envelope)
 
-    def _hears(self, topic: str, event_type: bytes) -> bool:
+    def _is_bare(self, record: Record, event_type: bytes) -> bool:
+        """Say whether it is a foreign type where storefronts write: a mistake somebody should hear about."""
         if event_type.decode("utf-8", "replace") in self._handlers.by_type:
-            return True
-        # Where storefronts write, a foreign type is a mistake that somebody should hear about.
-        return topic in TOPICS and TOPICS[topic].bare_type is not None
+            return False
+        return record.topic in TOPICS and TOPICS[record.topic].bare_type is not None
 
     async def _apply_in_lanes(self, arrivals: list[Arrival]) -> None:
         """Apply a run side by side in lanes if it is worth it; events of one key share a lane."""
@@ -210,15 +210,8 @@ class Consumer:
         for sacrifices in range(MAX_SACRIFICES):
             try:
                 async with self._database.transaction() as session:
-                    fresh = await inbox.claim(session, list({envelope.id for envelope in envelopes}))
-                    todo, known = [], []
-                    for envelope in envelopes:
-                        if envelope.id in fresh:
-                            # The same event can come twice in one batch as well.
-                            fresh.discard(envelope.id)
-                            todo.append(envelope)
-                        else:
-                            known.append(envelope)
+                    fresh = await inbox.claim(session, [envelope.id for envelope in envelopes])
+                    todo, known = _parted(envelopes, fresh)
                     await self._handlers.dispatch(session, todo)
                     await self._handlers.report_duplicates(session, known)
                 break
@@ -316,6 +309,27 @@ class Consumer:
                 code = error.code if isinstance(error, Refusal) else type(error).__name__
                 await dead_letters.fail_retry(session, letter.id, code=code, reason=_reason(error))
         return 1
+
+
+def _stated_type(record: Record) -> bytes | None:
+    for name, value in record.headers:
+        if name == "ce_type":
+            return value
+    return None
+
+
+def _parted(
+    envelopes: list[Envelope[Event]], fresh: set[UUID]
+) -> tuple[list[Envelope[Event]], list[Envelope[Event]]]:
+    """Part events into those to apply and those known already; one can come twice in a batch as well."""
+    if len(fresh) == len(envelopes):
+        return envelopes, []
+    todo: list[Envelope[Event]] = []
+    known: list[Envelope[Event]] = []
+    for envelope in envelopes:
+        (todo if envelope.id in fresh else known).append(envelope)
+        fresh.discard(envelope.id)
+    return todo, known
 
 
 def _reason(error: Exception) -> str:

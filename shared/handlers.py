@@ -113,6 +113,10 @@ def waves(
     An event joins the wave of its key's previous event if both have the same handler, else the next one;
     the waves run in order, each handler once per wave. The order between keys does not matter.
     """
+    types = {envelope.type for envelope in envelopes}
+    if len(types) == 1:
+        yield by_type[types.pop()], list(envelopes)
+        return
     latest: dict[tuple[str, str], tuple[int, Handler]] = {}
     planned: list[dict[Handler, list[Envelope[Event]]]] = []
     for envelope in envelopes:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 import uuid_utils
 from asyncpg.pgproto.pgproto import UUID as DriverUUID
 
-__all__ = ["derived_id", "new_id", "new_ids", "parse_id"]
+__all__ = ["derived_id", "driver_id", "new_id", "new_ids", "parse_id"]
 
 # The root of every derived id. Changing it would give every known thing a second identity.
 _REGULARS = UUID("6f1c2f0e-3b1d-5a5e-9c55-6a1f0f6f7c11")
@@ -25,6 +25,11 @@ def new_id() -> UUID:
 def parse_id(text: str) -> UUID:
     """The id that a text such as `0190163d-8694-739b-aea5-966c26f8ad91` names; raises ValueError."""
     return DriverUUID(text)
+
+
+def driver_id(known: UUID) -> UUID:
+    """The same id as the driver's kind of UUID; worth it for one that is hashed or written several times."""
+    return DriverUUID(known.bytes)
 
 
 def new_ids(count: int) -> list[UUID]:

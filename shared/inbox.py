@@ -23,12 +23,16 @@ def inbox_table(metadata: MetaData) -> Table:
     )
 
 
+# Nearly always every event is new, and then their number says it all.
 CLAIM = text(
     """
-    INSERT INTO inbox (event_id)
-    SELECT unnest(CAST(:event_ids AS uuid[]))
-    ON CONFLICT (event_id) DO NOTHING
-    RETURNING event_id
+    WITH claimed AS (
+        INSERT INTO inbox (event_id)
+        SELECT event_id FROM unnest(CAST(:event_ids AS uuid[])) AS asked(event_id) ORDER BY event_id
+        ON CONFLICT (event_id) DO NOTHING
+        RETURNING event_id
+    )
+    SELECT CASE WHEN count(*) < :asked THEN coalesce(array_agg(event_id), '{}') END FROM claimed
     """
 )
 
@@ -48,7 +52,9 @@ async def claim(session: AsyncSession, event_ids: Sequence[UUID]) -> set[UUID]:
     """
     if not event_ids:
         return set()
-    return set((await session.scalars(CLAIM, {"event_ids": sorted(event_ids)})).all())
+    asked = {"event_ids": event_ids, "asked": len(event_ids)}
+    claimed = (await session.execute(CLAIM, asked)).scalar_one()
+    return set(event_ids if claimed is None else claimed)
 
 
 async def prune(session: AsyncSession, *, before: datetime, limit: int) -> int:

@@ -56,7 +56,7 @@ handlers = Handlers(lanes=2)
 @handlers.on(OrderPaid)
 async def on_order_paid(session: AsyncSession, events: Sequence[Envelope[OrderPaid]]) -> None:
     """Let paid orders earn."""
-    commands = [Earn(envelope.data, envelope.source) for envelope in events]
+    commands = [Earn.of(envelope.data, envelope.source) for envelope in events]
     _raise_first(await operations.earn(session, commands))
 
 

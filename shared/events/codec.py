@@ -190,10 +190,7 @@ def envelope_of(record: RecordLike) -> Envelope[Event]:
     if topic is not None and topic.bare_type is not None:
         return _bare_envelope(record, headers, topic.bare_type)
     try:
-        event_type = headers["ce_type"].decode()
-        if event_type not in NEWEST_VERSIONS:
-            raise UnknownEventType(event_type)
-        version = int(headers["ce_dataschema"].rpartition(b"/")[2])
+        event_type, version = _type_and_version(headers["ce_type"], headers["ce_dataschema"])
         event_id = parse_id(headers["ce_id"].decode())
         source = headers["ce_source"].decode()
         time = datetime.fromisoformat(headers["ce_time"].decode())
@@ -212,6 +209,15 @@ def envelope_of(record: RecordLike) -> Envelope[Event]:
         traceparent=_traceparent(headers),
         version=version,
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _type_and_version(event_type: bytes, schema: bytes) -> tuple[str, int]:
+    # The same few pairs over and over. Whoever reads foreign records cannot be made to remember them all.
+    name = event_type.decode()
+    if name not in NEWEST_VERSIONS:
+        raise UnknownEventType(name)
+    return name, int(schema.rpartition(b"/")[2])
 
 
 def _bare_envelope(record: RecordLike, headers: dict[str, bytes], bare_type: str) -> Envelope[Event]:

@@ -104,7 +104,7 @@ def order_of(
 
 def earn_of(member_id: UUID, total_minor: int = 10_000, **facts: Any) -> Earn:
     """A paid order to earn on; 100.00 dollars earn 100 points under the first rule."""
-    return Earn(order_of(member_id, total_minor, **facts), "members")
+    return Earn.of(order_of(member_id, total_minor, **facts), "members")
 
 
 @overload

@@ -85,14 +85,15 @@ async def _credit(session: AsyncSession, grants: Mapping[UUID, Grant]) -> tuple[
     for grant in grants.values():
         member_id = grant.command.member_id
         given[member_id] = _add(given.get(member_id), member_id, grant.points, grant.expires_at)
-    ordinary = await ledger_repository.credit_accounts(session, given.values())
+    ordinary, links = await ledger_repository.credit_accounts(session, given)
     known = await ledger_repository.known_earns(session, list(grants))
     mistaken = {grants[order_id].command.member_id for order_id in known} & ordinary.keys()
     others = given.keys() - ordinary.keys()
     if others:
         # What comes under a merged id goes into an account that may have been credited on its own behalf.
         mistaken |= set((await ledger_repository.roots(session, others)).values()) & ordinary.keys()
-    ledger = Ledger(ordinary, await ledger_repository.database_now(session), credited=set(ordinary))
+    now = await ledger_repository.database_now(session)
+    ledger = Ledger(ordinary, now, credited=set(ordinary), links=links)
     await ledger.reload(session, mistaken)
     for member_id in mistaken:
         account, credit = ledger.accounts[member_id], given[member_id]
@@ -116,13 +117,14 @@ def _add(credit: Credit | None, member_id: UUID, points: int, expires_at: dateti
 
 def _post(ledger: Ledger, grant: Grant) -> UUID:
     """Enter a grant into its account: it repays debt first, and opens a lot with the rest."""
-    (order, actor), rule, points, expires_at, matures_at, pending, policy, explained = grant
-    account = ledger.accounts[order.member_id]
+    command, rule, points, expires_at, matures_at, pending, policy, explained = grant
+    order, actor, order_id, member_id = command
+    account = ledger.accounts[member_id]
     entry_id = ledger.enter(
         account,
         "earn",
         points,
-        about_id=order.order_id,
+        about_id=order_id,
         actor=actor,
         reason=REASON,
         occurred_at=order.paid_at,
@@ -130,7 +132,7 @@ def _post(ledger: Ledger, grant: Grant) -> UUID:
         basis_minor=order.total_minor,
         currency=order.currency,
         detail=detail_of(order, explained),
-        origin_id=order.member_id,
+        origin_id=member_id,
     )
     ledger.credit(
         account,
@@ -141,14 +143,14 @@ def _post(ledger: Ledger, grant: Grant) -> UUID:
         matures_at=matures_at,
         pending=pending,
         policy=policy,
-        origin_id=order.member_id,
+        origin_id=member_id,
     )
     if points:
         ledger.events.append(
             PointsEarned(
                 member_id=account.member_id,
                 entry_id=entry_id,
-                order_id=order.order_id,
+                order_id=order_id,
                 points=points,
                 expires_at=expires_at,
                 matures_at=matures_at,

@@ -26,6 +26,7 @@ from services.points.repository.caps import BirthdayRow
 from services.points.repository.details import RulesDetail, rules_detail
 from services.points.repository.tiers import TierRow
 from shared.events import OrderPaid
+from shared.ids import driver_id
 from shared.money import UnknownCurrency
 from shared.problems import Refusal
 
@@ -35,16 +36,13 @@ class Earn(NamedTuple):
 
     order: OrderPaid
     actor: str
+    order_id: UUID
+    member_id: UUID
 
-    @property
-    def order_id(self) -> UUID:
-        """The order."""
-        return self.order.order_id
-
-    @property
-    def member_id(self) -> UUID:
-        """The member who paid."""
-        return self.order.member_id
+    @classmethod
+    def of(cls, order: OrderPaid, actor: str) -> "Earn":
+        """Return the command for an order that was paid; `actor` is who says so."""
+        return cls(order, actor, driver_id(order.order_id), driver_id(order.member_id))
 
 
 class Grant(NamedTuple):

@@ -25,6 +25,8 @@ from shared.ids import new_id
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+_encode = msgspec.json.Encoder().encode
+
 # What becomes of points that are to be taken back and are gone already.
 DebtPolicy = Literal["debt", "pending", "forgive"]
 
@@ -57,6 +59,8 @@ class Ledger:
     withheld: dict[UUID, int] = field(default_factory=dict)
     # Accounts whose figures are written already, so that `save` leaves them alone.
     credited: set[UUID] = field(default_factory=set)
+    # The hashes that the next entries of accounts follow, as far as they came with the accounts.
+    links: dict[UUID, bytes] = field(default_factory=dict)
     # Accounts with something due that came up in this batch, such as the lots of a hold that is over.
     _due: set[UUID] = field(default_factory=set)
     _changed: dict[UUID, Account] = field(default_factory=dict)
@@ -135,8 +139,9 @@ class Ledger:
         """
         account.sequence += 1
         against = contra or CONTRA_OF_KIND[kind]
-        account.count(kind, against, points)
-        self.change(account)
+        if account.member_id not in self.credited:
+            account.count(kind, against, points)
+            self._changed[account.member_id] = account
         if account.sliding_policy is not None and kind in ACTIVITIES:
             self._slide(account, account.sliding_policy, occurred_at)
         entry_id = new_id()
@@ -156,7 +161,7 @@ class Ledger:
                 actor,
                 reason,
                 occurred_at,
-                None if detail is None else msgspec.json.encode(detail).decode(),
+                None if detail is None else _encode(detail).decode(),
                 None if origin_id == account.member_id else origin_id,
             )
         )
@@ -353,7 +358,8 @@ class Ledger:
         Points that had passed their date before they came go in the same transaction, and points that became
         free repay debt.
         """
-        await repository.add_entries(session, self.entries, recorded_at=self.now)
+        links, self.links = self.links, {}
+        await repository.add_entries(session, self.entries, recorded_at=self.now, links=links)
         await repository.open_lots(session, self.lots)
         await repository.pin_lots(session, self.pins)
         await repository.move_points(session, self.moves)

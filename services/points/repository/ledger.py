@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
@@ -16,6 +16,7 @@ from shared.database import copy_rows
 
 # UUIDs compare by this number, and numbers compare several times faster than UUIDs do.
 IN_ORDER = attrgetter("int")
+NO_LINKS: Final[Mapping[UUID, bytes]] = {}
 
 
 class EntryRow(NamedTuple):
@@ -83,21 +84,34 @@ OPEN_ACCOUNTS = text(
 
 # Locks every account of the batch and credits the ordinary ones at once. One that owes points, is an alias,
 # puts off its expiry with every activity or has something due is locked too but neither changed nor
-# returned: what it gets has to be reckoned first.
+# returned: what it gets has to be reckoned first. The answer is one row of columns, which is read in a
+# fraction of the time that as many rows take, with the hash that the next entry of each account follows.
 CREDIT_ACCOUNTS = text(
     """
-    INSERT INTO accounts (member_id, sequence, open_points, earned_points, next_expiry_at)
-    SELECT credit.member_id, credit.entries, credit.points, credit.points, credit.expires_at
-    FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS bigint[]), CAST(:p2 AS bigint[]),
-                CAST(:p3 AS timestamptz[])) AS credit(member_id, entries, points, expires_at)
-    ON CONFLICT (member_id) DO UPDATE
-    SET sequence = accounts.sequence + excluded.sequence,
-        open_points = accounts.open_points + excluded.open_points,
-        earned_points = accounts.earned_points + excluded.earned_points,
-        next_expiry_at = least(accounts.next_expiry_at, excluded.next_expiry_at)
-    WHERE accounts.debt_points = 0 AND accounts.merged_into IS NULL AND accounts.sliding_policy IS NULL
-          AND (accounts.next_expiry_at IS NULL OR accounts.next_expiry_at > clock_timestamp())
-    RETURNING member_id, sequence, open_points, held_points
+    WITH credit AS MATERIALIZED (
+        SELECT * FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS bigint[]), CAST(:p2 AS bigint[]),
+                             CAST(:p3 AS timestamptz[])) AS c(member_id, entries, points, expires_at)
+    ), credited AS (
+        INSERT INTO accounts (member_id, sequence, open_points, earned_points, next_expiry_at)
+        SELECT member_id, entries, points, points, expires_at FROM credit ORDER BY member_id
+        ON CONFLICT (member_id) DO UPDATE
+        SET sequence = accounts.sequence + excluded.sequence,
+            open_points = accounts.open_points + excluded.open_points,
+            earned_points = accounts.earned_points + excluded.earned_points,
+            next_expiry_at = least(accounts.next_expiry_at, excluded.next_expiry_at)
+        WHERE accounts.debt_points = 0 AND accounts.merged_into IS NULL AND accounts.sliding_policy IS NULL
+              AND (accounts.next_expiry_at IS NULL OR accounts.next_expiry_at > clock_timestamp())
+        RETURNING member_id, sequence, open_points, held_points
+    ), before AS MATERIALIZED (
+        SELECT member_id, credited.sequence - credit.entries AS sequence,
+               credited.open_points - credit.points AS open_points, held_points
+        FROM credited JOIN credit USING (member_id)
+    )
+    SELECT coalesce(array_agg(member_id), '{}'), array_agg(sequence), array_agg(open_points),
+           array_agg(held_points),
+           array_agg((SELECT hash FROM entries WHERE entries.member_id = before.member_id
+                                                     AND entries.sequence = before.sequence))
+    FROM before
     """
 )
 
@@ -236,31 +250,36 @@ async def roots(session: AsyncSession, member_ids: Iterable[UUID]) -> dict[UUID,
     return {row[0]: row[1] for row in rows}
 
 
-async def credit_accounts(session: AsyncSession, given: Iterable[Credit]) -> dict[UUID, Account]:
+async def credit_accounts(
+    session: AsyncSession, given: Mapping[UUID, Credit]
+) -> tuple[dict[UUID, Account], dict[UUID, bytes]]:
     """Lock all the accounts and credit those that owe nothing and have nothing due.
 
-    Returns the credited ones as they were before, with the figures that posting needs; the others have to be
-    loaded, and are posted to in the ordinary way.
+    Returns the credited ones as they were before, with the figures that posting needs, and the hashes that
+    their next entries follow, as far as they have one; the others have to be loaded, and are posted to in the
+    ordinary way.
     """
-    by_member = {
-        credit.member_id: credit for credit in sorted(given, key=lambda credit: credit.member_id.int)
-    }
-    if not by_member:
-        return {}
-    columns = zip(*by_member.values(), strict=True)
-    rows = await session.execute(
+    if not given:
+        return {}, {}
+    columns = zip(*given.values(), strict=True)
+    row = await session.execute(
         CREDIT_ACCOUNTS, {f"p{number}": column for number, column in enumerate(columns)}
     )
-    accounts: dict[UUID, Account] = {}
-    for member_id, sequence, open_points, held_points in rows:
-        credit = by_member[member_id]
-        accounts[credit.member_id] = Account(
-            credit.member_id,
-            sequence - credit.entries,
-            open_points - credit.points,
-            held_points=held_points,
+    member_ids, sequences, open_points, held_points, hashes = row.one()
+    if not member_ids:
+        return {}, {}
+    accounts = {
+        member_id: Account(member_id, sequence, points, held_points=held)
+        for member_id, sequence, points, held in zip(
+            member_ids, sequences, open_points, held_points, strict=True
         )
-    return accounts
+    }
+    links = {
+        member_id: digest or b""
+        for member_id, digest, sequence in zip(member_ids, hashes, sequences, strict=True)
+        if digest is not None or sequence == 0
+    }
+    return accounts, links
 
 
 async def database_now(session: AsyncSession) -> datetime:
@@ -274,17 +293,26 @@ async def known_earns(session: AsyncSession, order_ids: Sequence[UUID]) -> set[U
     return set((await session.scalars(KNOWN_EARNS, {"order_ids": order_ids})).all())
 
 
-async def add_entries(session: AsyncSession, rows: Sequence[EntryRow], *, recorded_at: datetime) -> None:
+async def add_entries(
+    session: AsyncSession,
+    rows: Sequence[EntryRow],
+    *,
+    recorded_at: datetime,
+    links: Mapping[UUID, bytes] = NO_LINKS,
+) -> None:
     """Append entries, those of an account in their order; each one's hash goes on from the one before.
 
-    A natural key that exists already is a violation, never a second posting.
+    `links` are hashes that are known to be before them; the others are looked up. A natural key that exists
+    already is a violation, never a second posting.
     """
     if rows:
         # Backwards, so that what remains of each account is its first row.
-        before = {row.member_id: row.sequence - 1 for row in reversed(rows)}
-        links = await heads(session, before)
+        before = {row.member_id: row.sequence - 1 for row in reversed(rows) if row.member_id not in links}
+        found = await heads(session, before)
         columns = (*EntryRow._fields, "recorded_at", "hash")
-        await copy_rows(session, "entries", columns, chained(rows, links, recorded_at=recorded_at))
+        await copy_rows(
+            session, "entries", columns, chained(rows, {**links, **found}, recorded_at=recorded_at)
+        )
 
 
 async def open_lots(session: AsyncSession, rows: Sequence[LotRow]) -> None:
