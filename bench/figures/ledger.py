@@ -1,5 +1,6 @@
 """The ledger: paid orders from Kafka to committed entries, lots, balances and outbox rows."""
 
+import asyncio
 import time
 from itertools import count
 
@@ -8,19 +9,16 @@ import asyncpg
 from bench.figure import Figure, figure
 from bench.ground import kafka_bus, kafka_server, postgres_server, service_database
 from bench.orders import member_id, order_records
-from services.points.handlers import handlers
-from shared.bus import Bus
+from bench.replicas import BATCH_RECORDS, REPLICAS, replicas
+from cli.embedded.kafka import EmbeddedKafka
 from shared.clock import utc_now
-from shared.consumer import Consumer
 from shared.database import Database
 from shared.ids import new_ids
-from shared.service import calm_garbage_collector
 
 ORDERS = 60_000
 # Enough batches to warm statements, caches and the members' accounts before anything is measured.
 WARM_UP_ORDERS = 20_000
 MEMBERS = 20_000
-BATCH_RECORDS = 2_000
 
 # What any ledger of this shape must write for a batch of orders, as one statement without reading, deciding
 # or Python: the claimed ids, an entry and a lot per order, the accounts, and the events to say.
@@ -57,33 +55,13 @@ ON CONFLICT (member_id) DO UPDATE SET
 PAYLOAD = '{"padding":"' + "x" * 330 + '"}'
 
 
-async def _through_the_service(bus: Bus, database: Database) -> tuple[float, int]:
-    """Consume the warm-up, then the measured orders; return orders per second and how many batches."""
-    consumer = Consumer(
-        database,
-        bus,
-        handlers,
-        group="points",
-        batch_records=BATCH_RECORDS,
-        wait_seconds=0.05,
-        stop_ratio=0.5,
-        stop_window=200,
-    )
-    subscription = bus.subscribe("points", ["orders"])
-    await subscription.start()
-    applied, batches, started, started_at = 0, 0, 0.0, 0
-    try:
-        while applied < WARM_UP_ORDERS + ORDERS:
-            async with subscription.batch(BATCH_RECORDS, 1.0) as records:
-                if records:
-                    await consumer.apply(records)
-            applied += len(records)
-            batches += 1
-            if not started and applied >= WARM_UP_ORDERS:
-                started, started_at, batches = time.perf_counter(), applied, 0
-    finally:
-        await subscription.close()
-    return (applied - started_at) / (time.perf_counter() - started), batches
+def _through_the_service(server: EmbeddedKafka, database: Database) -> float:
+    """Have the warm-up and then the measured orders consumed; return orders per second."""
+    with replicas(database.url, server.bootstrap) as running:
+        started = running.until(WARM_UP_ORDERS)
+        applied = running.applied
+        ended = running.until(WARM_UP_ORDERS + ORDERS)
+    return (WARM_UP_ORDERS + ORDERS - applied) / (ended - started)
 
 
 async def _bare_statement(url: str, first_sequence: int = 1_000_000) -> float:
@@ -117,13 +95,12 @@ async def _bare_statement(url: str, first_sequence: int = 1_000_000) -> float:
 @figure("ledger.order_paid.kafka")
 async def order_paid_kafka() -> Figure:
     """`order.paid` events per second from Kafka to committed ledger, inbox and outbox."""
-    calm_garbage_collector()
     with postgres_server() as postgres, kafka_server() as kafka:
         async with kafka_bus(kafka) as bus, service_database(postgres, "points") as database:
             records = order_records(WARM_UP_ORDERS + ORDERS, members=MEMBERS)
             for first in range(0, len(records), 5_000):
                 await bus.publish(records[first : first + 5_000])
-            value, batches = await _through_the_service(bus, database)
+            value = await asyncio.to_thread(_through_the_service, kafka, database)
             floor = await _bare_statement(database.url)
     return Figure(
         "ledger.order_paid.kafka",
@@ -132,5 +109,5 @@ async def order_paid_kafka() -> Figure:
         floor,
         "the bare SQL statement, arrays ready",
         value / floor,
-        {"batches": batches},
+        {"replicas": REPLICAS},
     )
