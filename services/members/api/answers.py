@@ -8,17 +8,38 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
-from fastapi import Response
+from fastapi import Request, Response
+from pydantic import BaseModel
 
+from services.members.errors import TooManyItems
 from services.members.operations import Stage
-from services.members.schemas import MemberOut, MemberPage, StageOut
+from services.members.schemas import (
+    Batch,
+    BatchAnswer,
+    MemberOut,
+    MemberPage,
+    StageOut,
+    batch_body,
+    read_batch,
+)
 from services.members.settings import settings
-from shared.problems import InvalidItem, Refusal
+from shared.batches import only, outcomes_of, results_of
+from shared.problems import (
+    InvalidRequest,
+    MalformedJson,
+    PayloadTooLarge,
+    Refusal,
+    UnsupportedMediaType,
+    problem_responses,
+)
 
-__all__ = ["answer", "encode", "etag", "member_out", "member_page", "merged", "revisions_of"]
+__all__ = ["answer", "batch_of", "batch_route", "encode", "etag", "member_out", "member_page", "revisions_of"]
 
 DAY = timedelta(days=1)
 
+BODY_REFUSALS = (InvalidRequest, MalformedJson, PayloadTooLarge, TooManyItems, UnsupportedMediaType)
+
+M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")
 
 ENTITY_TAG = re.compile(r'"[0-9]{1,18}"', re.ASCII)
@@ -26,32 +47,49 @@ ENTITY_TAG = re.compile(r'"[0-9]{1,18}"', re.ASCII)
 _encoder = msgspec.json.Encoder()
 
 
-def merged(items: Sequence[Any], results: Sequence[R | Refusal]) -> list[R | Refusal]:
-    """Put the results of the good items and the refusals of the bad ones into the order of the items."""
-    outcomes = iter(results)
-    return [item if isinstance(item, InvalidItem) else next(outcomes) for item in items]
+def batch_route(
+    item: type[BaseModel],
+    result: Any,
+    *refusals: type[Refusal],
+    unchanged: str = "Nothing changed",
+    parked: str | None = None,
+    lines: bool = False,
+) -> dict[str, Any]:
+    """The arguments of a route that takes one item or several: what it reads, answers and refuses.
+
+    `unchanged` says when one item is answered with 200, and `parked`, if that can be, until when with 202;
+    `lines` says that it reads NDJSON too.
+    """
+    return {
+        "status_code": 201,
+        "response_model": result,
+        "openapi_extra": batch_body(item, lines=lines),
+        "responses": {
+            200: {
+                "description": f"{unchanged}; or the answer to several items.",
+                "model": result | BatchAnswer,
+            },
+            **({} if parked is None else {202: {"description": f"Parked {parked}.", "model": result}}),
+            **problem_responses(*BODY_REFUSALS, *refusals),
+        },
+    }
 
 
-def answer(
-    outcomes: Sequence[R | Refusal], shape: Callable[[R], dict[str, Any]], *, is_single: bool
-) -> Response:
+async def batch_of(model: type[M], request: Request) -> Batch[M]:
+    """The items in the body of a request; raises what `read_batch` raises."""
+    return read_batch(model, await request.body(), request.headers.get("content-type", ""))
+
+
+def answer(batch: Batch[Any], done: Sequence[R | Refusal], shape: Callable[[R], dict[str, Any]]) -> Response:
     """Answer a batch with one entry per item, or a single item with its own answer.
 
     A single item's refusal is raised. Accepted is 201, or 202 if it is parked; unchanged is 200.
     """
-    if is_single:
-        (outcome,) = outcomes
-        if isinstance(outcome, Refusal):
-            raise outcome
-        body = shape(outcome)
+    if batch.is_single:
+        body = shape(only(done))
         status = 200 if body["status"] == "unchanged" else 202 if body.get("state") == "parked" else 201
         return _json(body, status)
-    results = [
-        {"status": "refused", "problem": outcome.problem()}
-        if isinstance(outcome, Refusal)
-        else shape(outcome)
-        for outcome in outcomes
-    ]
+    results = results_of(outcomes_of(batch.items, done), shape)
     counts = Counter(result["status"] for result in results)
     statuses = ("accepted", "unchanged", "refused")
     return _json({**{status: counts[status] for status in statuses}, "results": results}, 200)

@@ -5,20 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.members import operations
-from services.members.api.answers import answer, merged
-from services.members.errors import MemberNotFound, TooManyItems
+from services.members.api.answers import answer, batch_of, batch_route
+from services.members.errors import MemberNotFound
 from services.members.operations import Erased
-from services.members.schemas import BatchAnswer, ErasureIn, ErasureResult, batch_body, read_batch
+from services.members.schemas import ErasureIn, ErasureResult
 from shared.auth import Caller, require
 from shared.edge import DryRun, Transaction, TransactionalRoute
-from shared.problems import (
-    InvalidItem,
-    InvalidRequest,
-    MalformedJson,
-    PayloadTooLarge,
-    UnsupportedMediaType,
-    problem_responses,
-)
 
 __all__ = ["router"]
 
@@ -30,23 +22,7 @@ Admin = Annotated[Caller, Depends(require("members:admin"))]
 @router.post(
     "/members/erasures",
     tags=["members"],
-    status_code=201,
-    response_model=ErasureResult,
-    openapi_extra=batch_body(ErasureIn),
-    responses={
-        200: {
-            "description": "The member was erased before; or the answer to several items.",
-            "model": ErasureResult | BatchAnswer,
-        },
-        **problem_responses(
-            MemberNotFound,
-            InvalidRequest,
-            MalformedJson,
-            PayloadTooLarge,
-            TooManyItems,
-            UnsupportedMediaType,
-        ),
-    },
+    **batch_route(ErasureIn, ErasureResult, MemberNotFound, unchanged="The member was erased before"),
 )
 async def erase_members(
     request: Request, session: Transaction, caller: Admin, dry_run: DryRun = False
@@ -56,10 +32,10 @@ async def erase_members(
     The other services and the bus follow within seconds. It cannot be undone; who buys again under the same
     name or address is a new member.
     """
-    batch = read_batch(ErasureIn, await request.body(), request.headers.get("content-type", ""))
-    commands = [item.command() for item in batch.items if not isinstance(item, InvalidItem)]
+    batch = await batch_of(ErasureIn, request)
+    commands = [item.command() for item in batch.good]
     erased = await operations.erase_members(session, commands, actor=caller.key_id)
-    return answer(merged(batch.items, erased), _erased, is_single=batch.is_single)
+    return answer(batch, erased, _erased)
 
 
 def _erased(erased: Erased) -> dict[str, Any]:

@@ -7,36 +7,27 @@ import msgspec
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from services.members import operations
-from services.members.api.answers import answer, merged
+from services.members.api.answers import answer, batch_of, batch_route
 from services.members.errors import (
     GroupNotEmpty,
     GroupNotFound,
     MemberErased,
     MemberNotFound,
     TooManyGroups,
-    TooManyItems,
 )
 from services.members.operations import MembershipChange
 from services.members.schemas import (
-    BatchAnswer,
     GroupIn,
     GroupMemberOut,
     GroupOut,
     MembershipIn,
     MembershipResult,
-    batch_body,
-    read_batch,
 )
 from shared.auth import Caller, require
 from shared.edge import DryRun, Transaction, TransactionalRoute
 from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page, cut, decode_cursor
 from shared.problems import (
-    InvalidItem,
-    InvalidRequest,
-    MalformedJson,
-    PayloadTooLarge,
     Refusal,
-    UnsupportedMediaType,
     problem_responses,
 )
 
@@ -107,40 +98,20 @@ async def read_group_members(
 
 @router.post(
     "/groups/{name}/members",
-    status_code=201,
-    response_model=MembershipResult,
-    openapi_extra=batch_body(MembershipIn),
-    responses={
-        200: {
-            "description": "Nothing changed; or the answer to several items.",
-            "model": MembershipResult | BatchAnswer,
-        },
-        **problem_responses(
-            GroupNotFound,
-            MemberErased,
-            MemberNotFound,
-            TooManyGroups,
-            TooManyItems,
-            InvalidRequest,
-            MalformedJson,
-            PayloadTooLarge,
-            UnsupportedMediaType,
-        ),
-    },
+    **batch_route(MembershipIn, MembershipResult, GroupNotFound, MemberErased, MemberNotFound, TooManyGroups),
 )
 async def change_memberships(
     name: GroupName, request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
 ) -> Response:
     """Put members into a group and take others out, up to 1,000 at once."""
-    batch = read_batch(MembershipIn, await request.body(), request.headers.get("content-type", ""))
-    good = [item for item in batch.items if not isinstance(item, InvalidItem)]
-    commands = [MembershipChange(item.member_id, item.is_member) for item in good]
+    batch = await batch_of(MembershipIn, request)
+    commands = [MembershipChange(item.member_id, item.is_member) for item in batch.good]
     results = await operations.change_memberships(session, name, commands, actor=caller.key_id)
     outcomes = [
         result if isinstance(result, Refusal) else (command, result)
         for command, result in zip(commands, results, strict=True)
     ]
-    return answer(merged(batch.items, outcomes), _membership_changed, is_single=batch.is_single)
+    return answer(batch, outcomes, _membership_changed)
 
 
 def _membership_changed(outcome: tuple[MembershipChange, bool]) -> dict[str, Any]:

@@ -8,40 +8,27 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.members import operations
-from services.members.api.answers import answer, merged
+from services.members.api.answers import answer, batch_of, batch_route
 from services.members.domain import ContactPoint
 from services.members.errors import (
     IdentityTaken,
     MemberErased,
     MemberNotFound,
     SuggestionNotFound,
-    TooManyItems,
 )
 from services.members.operations import Addressed, Addressing, Dismissal, Dismissed, Identified, Identity
 from services.members.schemas import (
     AddressIn,
     AddressResult,
-    BatchAnswer,
     DismissalIn,
     DismissalResult,
     IdentityIn,
     IdentityResult,
     SuggestionOut,
-    batch_body,
-    read_batch,
 )
 from shared.auth import Caller, require
 from shared.edge import DryRun, Transaction, TransactionalRoute
 from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page, cut, decode_cursor
-from shared.problems import (
-    InvalidItem,
-    InvalidRequest,
-    MalformedJson,
-    PayloadTooLarge,
-    Refusal,
-    UnsupportedMediaType,
-    problem_responses,
-)
 
 __all__ = ["router"]
 
@@ -51,37 +38,18 @@ Reader = Annotated[Caller, Depends(require("members:read"))]
 Writer = Annotated[Caller, Depends(require("members:write"))]
 
 
-def _responses(result: Any, *refusals: type[Refusal]) -> dict[int | str, dict[str, Any]]:
-    return {
-        200: {
-            "description": "Nothing changed; or the answer to several items.",
-            "model": result | BatchAnswer,
-        },
-        **problem_responses(
-            *refusals, TooManyItems, InvalidRequest, MalformedJson, PayloadTooLarge, UnsupportedMediaType
-        ),
-    }
-
-
 @router.post(
     "/members/identities",
-    status_code=201,
-    response_model=IdentityResult,
-    openapi_extra=batch_body(IdentityIn),
-    responses=_responses(IdentityResult, MemberNotFound, MemberErased, IdentityTaken),
+    **batch_route(IdentityIn, IdentityResult, MemberNotFound, MemberErased, IdentityTaken),
 )
 async def identify_members(
     request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
 ) -> Response:
     """Give members further names under which sources know them, up to 1,000 at once."""
-    batch = read_batch(IdentityIn, await request.body(), request.headers.get("content-type", ""))
-    commands = [
-        Identity(item.member_id, (item.source, item.external_id))
-        for item in batch.items
-        if not isinstance(item, InvalidItem)
-    ]
+    batch = await batch_of(IdentityIn, request)
+    commands = [Identity(item.member_id, (item.source, item.external_id)) for item in batch.good]
     results = await operations.identify_members(session, commands)
-    return answer(merged(batch.items, results), _identified, is_single=batch.is_single)
+    return answer(batch, results, _identified)
 
 
 def _identified(result: Identified) -> dict[str, Any]:
@@ -96,10 +64,7 @@ def _identified(result: Identified) -> dict[str, Any]:
 
 @router.post(
     "/members/contact-points",
-    status_code=201,
-    response_model=AddressResult,
-    openapi_extra=batch_body(AddressIn),
-    responses=_responses(AddressResult, MemberNotFound, MemberErased),
+    **batch_route(AddressIn, AddressResult, MemberNotFound, MemberErased),
 )
 async def add_addresses(
     request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
@@ -108,10 +73,10 @@ async def add_addresses(
 
     Beyond the limit per member an address is left. One that somebody else proved too is a merge suggestion.
     """
-    batch = read_batch(AddressIn, await request.body(), request.headers.get("content-type", ""))
-    commands = [_addressing(item) for item in batch.items if not isinstance(item, InvalidItem)]
+    batch = await batch_of(AddressIn, request)
+    commands = [_addressing(item) for item in batch.good]
     results = await operations.add_addresses(session, commands)
-    return answer(merged(batch.items, results), _addressed, is_single=batch.is_single)
+    return answer(batch, results, _addressed)
 
 
 def _addressing(item: AddressIn) -> Addressing:
@@ -168,23 +133,18 @@ async def read_suggestions(
 
 @router.post(
     "/merge-suggestions/dismissals",
-    status_code=201,
-    response_model=DismissalResult,
-    openapi_extra=batch_body(DismissalIn),
-    responses=_responses(DismissalResult, SuggestionNotFound),
+    **batch_route(DismissalIn, DismissalResult, SuggestionNotFound),
 )
 async def dismiss_suggestions(
     request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
 ) -> Response:
     """Say of pairs, up to 1,000 at once, that they are two people; they are not suggested again."""
-    batch = read_batch(DismissalIn, await request.body(), request.headers.get("content-type", ""))
+    batch = await batch_of(DismissalIn, request)
     commands = [
-        Dismissal((item.member_id, item.other_id), item.actor or caller.key_id)
-        for item in batch.items
-        if not isinstance(item, InvalidItem)
+        Dismissal((item.member_id, item.other_id), item.actor or caller.key_id) for item in batch.good
     ]
     results = await operations.dismiss_suggestions(session, commands)
-    return answer(merged(batch.items, results), _dismissed, is_single=batch.is_single)
+    return answer(batch, results, _dismissed)
 
 
 def _dismissed(result: Dismissed) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.members import operations
-from services.members.api.answers import answer, merged
+from services.members.api.answers import answer, batch_of, batch_route
 from services.members.errors import (
     MemberAlreadyMerged,
     MemberErased,
@@ -13,21 +13,11 @@ from services.members.errors import (
     MergeCircle,
     NotMerged,
     TooManyIds,
-    TooManyItems,
 )
 from services.members.operations import Merge, Merged
-from services.members.schemas import BatchAnswer, MergeIn, MergeResult, batch_body, read_batch
+from services.members.schemas import Batch, MergeIn, MergeResult
 from shared.auth import Caller, require
 from shared.edge import DryRun, Transaction, TransactionalRoute
-from shared.problems import (
-    InvalidItem,
-    InvalidRequest,
-    MalformedJson,
-    PayloadTooLarge,
-    Refusal,
-    UnsupportedMediaType,
-    problem_responses,
-)
 
 __all__ = ["router"]
 
@@ -36,32 +26,17 @@ router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["members"
 Writer = Annotated[Caller, Depends(require("members:write"))]
 
 
-def _responses(unchanged: str, *refusals: type[Refusal]) -> dict[int | str, dict[str, Any]]:
-    return {
-        200: {"description": unchanged, "model": MergeResult | BatchAnswer},
-        **problem_responses(
-            MemberNotFound,
-            MemberErased,
-            *refusals,
-            TooManyItems,
-            InvalidRequest,
-            MalformedJson,
-            PayloadTooLarge,
-            UnsupportedMediaType,
-        ),
-    }
-
-
 @router.post(
     "/members/merges",
-    status_code=201,
-    response_model=MergeResult,
-    openapi_extra=batch_body(MergeIn),
-    responses=_responses(
-        "They are one person already; or the answer to several items.",
+    **batch_route(
+        MergeIn,
+        MergeResult,
+        MemberNotFound,
+        MemberErased,
         MemberAlreadyMerged,
         MergeCircle,
         TooManyIds,
+        unchanged="They are one person already",
     ),
 )
 async def merge_members(
@@ -72,32 +47,30 @@ async def merge_members(
     Nothing is rewritten: orders, tags, consents and addresses keep the id that they came under, and an
     unmerge gives each member back what is its own.
     """
-    batch = read_batch(MergeIn, await request.body(), request.headers.get("content-type", ""))
-    results = await operations.merge_members(session, _commands(batch.items, caller))
-    return answer(merged(batch.items, results), _answer, is_single=batch.is_single)
+    batch = await batch_of(MergeIn, request)
+    results = await operations.merge_members(session, _commands(batch, caller))
+    return answer(batch, results, _answer)
 
 
 @router.post(
     "/members/unmerges",
-    status_code=201,
-    response_model=MergeResult,
-    openapi_extra=batch_body(MergeIn),
-    responses=_responses("It was undone before; or the answer to several items.", NotMerged),
+    **batch_route(
+        MergeIn, MergeResult, MemberNotFound, MemberErased, NotMerged, unchanged="It was undone before"
+    ),
 )
 async def unmerge_members(
     request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
 ) -> Response:
     """Undo merges, up to 1,000 at once; both members stand for themselves again."""
-    batch = read_batch(MergeIn, await request.body(), request.headers.get("content-type", ""))
-    results = await operations.unmerge_members(session, _commands(batch.items, caller))
-    return answer(merged(batch.items, results), _answer, is_single=batch.is_single)
+    batch = await batch_of(MergeIn, request)
+    results = await operations.unmerge_members(session, _commands(batch, caller))
+    return answer(batch, results, _answer)
 
 
-def _commands(items: Any, caller: Caller) -> list[Merge]:
+def _commands(batch: Batch[MergeIn], caller: Caller) -> list[Merge]:
     return [
         Merge(item.surviving_id, item.merged_id, item.actor or caller.key_id, item.reason)
-        for item in items
-        if not isinstance(item, InvalidItem)
+        for item in batch.good
     ]
 
 

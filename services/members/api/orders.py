@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members import operations
-from services.members.api.answers import answer, encode, merged
+from services.members.api.answers import answer, batch_of, batch_route, encode
 from services.members.domain import IncomingOrder, state_of
 from services.members.errors import (
     CancellationConflict,
@@ -22,12 +22,10 @@ from services.members.errors import (
     RefundCurrencyMismatch,
     RefundExceedsOrder,
     RefundLinesMismatch,
-    TooManyItems,
     UnknownOrderLine,
 )
 from services.members.operations import CancellationTaken, OrderTaken, RefundTaken
 from services.members.schemas import (
-    BatchAnswer,
     CancellationIn,
     CancellationResult,
     OrderIn,
@@ -36,20 +34,13 @@ from services.members.schemas import (
     RefundIn,
     RefundOut,
     RefundResult,
-    batch_body,
-    read_batch,
 )
 from shared.auth import Caller, require
 from shared.edge import Desk, DryRun, Transaction, TransactionalRoute, desk, in_transaction
 from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page, cut, decode_cursor
 from shared.problems import (
-    InvalidItem,
-    InvalidRequest,
-    MalformedJson,
     Overloaded,
-    PayloadTooLarge,
     Refusal,
-    UnsupportedMediaType,
     problem_responses,
 )
 from shared.request_limits import body_limit
@@ -59,7 +50,7 @@ __all__ = ["hot_router", "orders_desk", "router"]
 # A thousand orders of ten lines each fit with room to spare; the body is held in memory while it is read.
 BATCH_MAX_BYTES = 10 * 1024 * 1024
 
-BODY_REFUSALS = (InvalidRequest, MalformedJson, PayloadTooLarge, TooManyItems, UnsupportedMediaType)
+KNOWN = "It was known already and nothing changed"
 
 router = APIRouter(prefix="/v1", route_class=TransactionalRoute)
 # A desk has its own transactions, so its route is a plain one.
@@ -67,16 +58,6 @@ hot_router = APIRouter(prefix="/v1")
 
 Reader = Annotated[Caller, Depends(require("members:read"))]
 Writer = Annotated[Caller, Depends(require("members:write"))]
-
-
-def _responses(result: Any, *refusals: type[Refusal]) -> dict[int | str, dict[str, Any]]:
-    return {
-        200: {
-            "description": "It was known already and nothing changed; or the answer to several items.",
-            "model": result | BatchAnswer,
-        },
-        **problem_responses(*BODY_REFUSALS, *refusals),
-    }
 
 
 def _order_taken(taken: OrderTaken) -> dict[str, Any]:
@@ -113,10 +94,9 @@ orders_desk: Desk[tuple[IncomingOrder, str], OrderTaken] = Desk(
 @hot_router.post(
     "/orders",
     tags=["orders"],
-    status_code=201,
-    response_model=OrderResult,
-    openapi_extra=batch_body(OrderIn, lines=True),
-    responses=_responses(OrderResult, OrderConflict, OrderTotalMismatch, Overloaded),
+    **batch_route(
+        OrderIn, OrderResult, OrderConflict, OrderTotalMismatch, Overloaded, unchanged=KNOWN, lines=True
+    ),
 )
 @body_limit(BATCH_MAX_BYTES)
 async def take_orders(request: Request, caller: Writer, dry_run: DryRun = False) -> Response:
@@ -125,14 +105,14 @@ async def take_orders(request: Request, caller: Writer, dry_run: DryRun = False)
     An order that comes again changes nothing; placed before and now with `paid_at`, it is paid; with other
     content it is refused. Orders that come one by one share their transactions.
     """
-    batch = read_batch(OrderIn, await request.body(), request.headers.get("content-type", ""))
-    commands = [item.command() for item in batch.items if not isinstance(item, InvalidItem)]
+    batch = await batch_of(OrderIn, request)
+    commands = [item.command() for item in batch.good]
     if batch.is_single:
         return await desk(request, orders_desk.name).answer(request, (commands[0], caller.key_id))
 
     async def take(session: AsyncSession) -> Response:
         taken = await operations.take_orders(session, commands, actor=caller.key_id)
-        return answer(merged(batch.items, taken), _order_taken, is_single=False)
+        return answer(batch, taken, _order_taken)
 
     return await in_transaction(request, take)
 
@@ -140,30 +120,27 @@ async def take_orders(request: Request, caller: Writer, dry_run: DryRun = False)
 @router.post(
     "/refunds",
     tags=["orders"],
-    status_code=201,
-    response_model=RefundResult,
-    openapi_extra=batch_body(RefundIn),
-    responses={
-        202: {"description": "Parked until the order is paid.", "model": RefundResult},
-        **_responses(
-            RefundResult,
-            RefundConflict,
-            RefundCurrencyMismatch,
-            RefundExceedsOrder,
-            RefundLinesMismatch,
-            UnknownOrderLine,
-        ),
-    },
+    **batch_route(
+        RefundIn,
+        RefundResult,
+        RefundConflict,
+        RefundCurrencyMismatch,
+        RefundExceedsOrder,
+        RefundLinesMismatch,
+        UnknownOrderLine,
+        unchanged=KNOWN,
+        parked="until the order is paid",
+    ),
 )
 @body_limit(BATCH_MAX_BYTES)
 async def take_refunds(
     request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
 ) -> Response:
     """Take in a refund or up to 1,000; one that comes before its order is parked and applied later."""
-    batch = read_batch(RefundIn, await request.body(), request.headers.get("content-type", ""))
-    commands = [item.command() for item in batch.items if not isinstance(item, InvalidItem)]
+    batch = await batch_of(RefundIn, request)
+    commands = [item.command() for item in batch.good]
     taken = await operations.take_refunds(session, commands)
-    return answer(merged(batch.items, taken), _refund_taken, is_single=batch.is_single)
+    return answer(batch, taken, _refund_taken)
 
 
 def _refund_taken(taken: RefundTaken) -> dict[str, Any]:
@@ -181,23 +158,23 @@ def _refund_taken(taken: RefundTaken) -> dict[str, Any]:
 @router.post(
     "/cancellations",
     tags=["orders"],
-    status_code=201,
-    response_model=CancellationResult,
-    openapi_extra=batch_body(CancellationIn),
-    responses={
-        202: {"description": "Parked until the order comes.", "model": CancellationResult},
-        **_responses(CancellationResult, CancellationConflict),
-    },
+    **batch_route(
+        CancellationIn,
+        CancellationResult,
+        CancellationConflict,
+        unchanged=KNOWN,
+        parked="until the order comes",
+    ),
 )
 @body_limit(BATCH_MAX_BYTES)
 async def take_cancellations(
     request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
 ) -> Response:
     """Take in a cancellation or up to 1,000; one that comes before its order is parked and applied later."""
-    batch = read_batch(CancellationIn, await request.body(), request.headers.get("content-type", ""))
-    commands = [item.command() for item in batch.items if not isinstance(item, InvalidItem)]
+    batch = await batch_of(CancellationIn, request)
+    commands = [item.command() for item in batch.good]
     taken = await operations.take_cancellations(session, commands)
-    return answer(merged(batch.items, taken), _cancellation_taken, is_single=batch.is_single)
+    return answer(batch, taken, _cancellation_taken)
 
 
 def _cancellation_taken(taken: CancellationTaken) -> dict[str, Any]:

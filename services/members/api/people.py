@@ -7,29 +7,22 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.members import operations
-from services.members.api.answers import answer, etag, member_out, member_page, merged
+from services.members.api.answers import answer, batch_of, batch_route, etag, member_out, member_page
 from services.members.domain import Statement
 from services.members.errors import MemberErased, MemberNotFound
 from services.members.operations import ConsentRecorded
 from services.members.schemas import (
-    BatchAnswer,
     ConsentIn,
     ConsentResult,
     MemberOut,
     MemberPage,
-    batch_body,
-    read_batch,
 )
 from shared.auth import Caller, require
 from shared.clock import utc_now
 from shared.edge import DryRun, Transaction, TransactionalRoute
 from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page, cut, decode_cursor
 from shared.problems import (
-    InvalidItem,
     InvalidRequest,
-    MalformedJson,
-    PayloadTooLarge,
-    UnsupportedMediaType,
     error_members,
     problem_responses,
 )
@@ -107,24 +100,15 @@ async def read_member(
 @router.post(
     "/consents",
     tags=["members"],
-    status_code=201,
-    response_model=ConsentResult,
-    openapi_extra=batch_body(ConsentIn),
-    responses={
-        200: {
-            "description": "What holds did not change; or the answer to several items.",
-            "model": ConsentResult | BatchAnswer,
-        },
-        **problem_responses(
-            MemberErased, MemberNotFound, InvalidRequest, MalformedJson, PayloadTooLarge, UnsupportedMediaType
-        ),
-    },
+    **batch_route(
+        ConsentIn, ConsentResult, MemberErased, MemberNotFound, unchanged="What holds did not change"
+    ),
 )
 async def record_consents(
     request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
 ) -> Response:
     """Record what a member agrees to, or up to 1,000 such statements; the latest statement holds."""
-    batch = read_batch(ConsentIn, await request.body(), request.headers.get("content-type", ""))
+    batch = await batch_of(ConsentIn, request)
     now = utc_now()
     statements = [
         Statement(
@@ -137,11 +121,10 @@ async def record_consents(
             source=item.source,
             actor=item.actor,
         )
-        for item in batch.items
-        if not isinstance(item, InvalidItem)
+        for item in batch.good
     ]
     recorded = await operations.record_consents(session, statements)
-    return answer(merged(batch.items, recorded), _consent_recorded, is_single=batch.is_single)
+    return answer(batch, recorded, _consent_recorded)
 
 
 def _consent_recorded(recorded: ConsentRecorded) -> dict[str, Any]:

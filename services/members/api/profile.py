@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Depends, Header, Request, Response
 
 from services.members import operations
-from services.members.api.answers import answer, etag, member_out, merged, revisions_of
+from services.members.api.answers import answer, batch_of, batch_route, etag, member_out, revisions_of
 from services.members.domain import ATTRIBUTES
 from services.members.errors import (
     AttributeSchemaInvalid,
@@ -15,31 +15,23 @@ from services.members.errors import (
     MemberErased,
     MemberNotFound,
     RevisionConflict,
-    TooManyItems,
 )
 from services.members.operations import AttributeSchema, ProfileChange, ProfileChanged
 from services.members.schemas import (
     ATTRIBUTE_SCHEMA_EXAMPLE,
     AttributeSchemaOut,
     AttributeSchemaReplaced,
-    BatchAnswer,
     MemberOut,
     ProfileChangeIn,
     ProfilePatch,
     ProfileResult,
-    batch_body,
-    read_batch,
 )
 from shared.auth import Caller, require
+from shared.batches import only
 from shared.clock import utc_now
 from shared.edge import DryRun, Transaction, TransactionalRoute
 from shared.problems import (
-    InvalidItem,
     InvalidRequest,
-    MalformedJson,
-    PayloadTooLarge,
-    Refusal,
-    UnsupportedMediaType,
     problem_responses,
 )
 from shared.schemas import JsonObject
@@ -76,9 +68,7 @@ async def change_profile(
         own_attributes=_own_attributes(patch),
         expected_revisions=revisions_of(if_match),
     )
-    (result,) = await operations.change_profiles(session, [change], actor=caller.key_id)
-    if isinstance(result, Refusal):
-        raise result
+    only(await operations.change_profiles(session, [change], actor=caller.key_id))
     row = await operations.read_member(session, member_id)
     response.headers["ETag"] = etag(row["revision"])
     return member_out(row)
@@ -87,27 +77,16 @@ async def change_profile(
 @router.post(
     "/members/profiles",
     tags=["members"],
-    status_code=201,
-    response_model=ProfileResult,
-    openapi_extra=batch_body(ProfileChangeIn, lines=True),
-    responses={
-        200: {
-            "description": "Nothing changed; or the answer to several items.",
-            "model": ProfileResult | BatchAnswer,
-        },
-        **problem_responses(
-            *RULES, TooManyItems, InvalidRequest, MalformedJson, PayloadTooLarge, UnsupportedMediaType
-        ),
-    },
+    **batch_route(ProfileChangeIn, ProfileResult, *RULES, lines=True),
 )
 async def change_profiles(
     request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
 ) -> Response:
     """Change a member, or up to 1,000, named by id or as a source knows them; each item is a merge patch."""
-    batch = read_batch(ProfileChangeIn, await request.body(), request.headers.get("content-type", ""))
-    commands = [_change(item) for item in batch.items if not isinstance(item, InvalidItem)]
+    batch = await batch_of(ProfileChangeIn, request)
+    commands = [_change(item) for item in batch.good]
     results = await operations.change_profiles(session, commands, actor=caller.key_id)
-    return answer(merged(batch.items, results), _profile_changed, is_single=batch.is_single)
+    return answer(batch, results, _profile_changed)
 
 
 def _change(item: ProfileChangeIn) -> ProfileChange:

@@ -7,27 +7,20 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.members import operations
-from services.members.api.answers import answer, merged
+from services.members.api.answers import answer, batch_of, batch_route
 from services.members.domain import TagChange
-from services.members.errors import MemberErased, MemberNotFound, TooManyItems, TooManyTags
+from services.members.errors import MemberErased, MemberNotFound, TooManyTags
 from services.members.schemas import (
-    BatchAnswer,
     TagsChangeIn,
     TagsIn,
     TagsOut,
     TagsResult,
-    batch_body,
-    read_batch,
 )
 from shared.auth import Caller, require
+from shared.batches import only
 from shared.edge import DryRun, Transaction, TransactionalRoute
 from shared.problems import (
-    InvalidItem,
-    InvalidRequest,
-    MalformedJson,
-    PayloadTooLarge,
     Refusal,
-    UnsupportedMediaType,
     problem_responses,
 )
 
@@ -40,25 +33,7 @@ Writer = Annotated[Caller, Depends(require("members:write"))]
 
 @router.post(
     "/members/tags",
-    status_code=201,
-    response_model=TagsResult,
-    openapi_extra=batch_body(TagsChangeIn),
-    responses={
-        200: {
-            "description": "Nothing changed; or the answer to several items.",
-            "model": TagsResult | BatchAnswer,
-        },
-        **problem_responses(
-            MemberErased,
-            MemberNotFound,
-            TooManyTags,
-            TooManyItems,
-            InvalidRequest,
-            MalformedJson,
-            PayloadTooLarge,
-            UnsupportedMediaType,
-        ),
-    },
+    **batch_route(TagsChangeIn, TagsResult, MemberErased, MemberNotFound, TooManyTags),
 )
 async def change_tags(
     request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
@@ -67,14 +42,14 @@ async def change_tags(
 
     A member keeps a tag until the last source that gave it has taken it or let it lapse.
     """
-    batch = read_batch(TagsChangeIn, await request.body(), request.headers.get("content-type", ""))
-    commands = [_change(item, caller.key_id) for item in batch.items if not isinstance(item, InvalidItem)]
+    batch = await batch_of(TagsChangeIn, request)
+    commands = [_change(item, caller.key_id) for item in batch.good]
     results = await operations.change_tags(session, commands)
     outcomes = [
         result if isinstance(result, Refusal) else (command.member_id, result)
         for command, result in zip(commands, results, strict=True)
     ]
-    return answer(merged(batch.items, outcomes), _tags_changed, is_single=batch.is_single)
+    return answer(batch, outcomes, _tags_changed)
 
 
 def _change(item: TagsChangeIn, key_id: str) -> TagChange:
@@ -119,9 +94,7 @@ async def untag_member(
 
 
 async def _change_one(session: Transaction, change: TagChange) -> None:
-    (result,) = await operations.change_tags(session, [change])
-    if isinstance(result, Refusal):
-        raise result
+    only(await operations.change_tags(session, [change]))
 
 
 def _tags_out(row: Mapping[str, Any]) -> TagsOut:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from services.members.errors import TooManyItems
+from shared.batches import good_items
 from shared.problems import (
     InvalidItem,
     InvalidRequest,
@@ -33,6 +34,11 @@ class Batch(Generic[M]):
 
     items: Sequence[M | InvalidItem]
     is_single: bool
+
+    @property
+    def good(self) -> list[M]:
+        """The items that could be read, in order."""
+        return good_items(self.items)
 
 
 def read_batch(model: type[M], body: bytes, content_type: str) -> Batch[M]:
