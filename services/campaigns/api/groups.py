@@ -19,9 +19,10 @@ from services.campaigns.errors import (
 from services.campaigns.operations import GroupView, Held, JoinGroup, MakeLink, OpenGroup
 from services.campaigns.pages import public_url
 from services.campaigns.schemas import GroupOut, JoinIn, LinkIn, LinkOut, OpenGroupIn, SeatHeld, SeatOut
+from shared.batches import only
 from shared.edge import Desk, DryRun, Transaction, TransactionalRoute, desk
 from shared.pagination import DEFAULT_LIMIT, Cursor, InvalidCursor, Limit, Page, cut
-from shared.problems import IdempotencyConflict, Overloaded, Refusal, problem_responses
+from shared.problems import IdempotencyConflict, Overloaded, problem_responses
 from shared.signing import InvalidToken
 
 router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["groups"])
@@ -77,10 +78,8 @@ async def open_group(
     body: OpenGroupIn, session: Transaction, caller: Writer, dry_run: DryRun = False
 ) -> SeatHeld:
     """Open a group and hold its first seat; the group is visible once the order for that seat is paid."""
-    (result,) = await operations.open_groups(session, [OpenGroup(**body.model_dump())])
-    if isinstance(result, Refusal):
-        raise result
-    return SeatHeld.model_validate(_held(result))
+    held = only(await operations.open_groups(session, [OpenGroup(**body.model_dump())]))
+    return SeatHeld.model_validate(_held(held))
 
 
 @router.get("/groups", responses=problem_responses(InvalidCursor))

@@ -1,15 +1,14 @@
 """Points moved by hand, and points brought along from elsewhere."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import Field
 
 from services.points import operations
-from services.points.api.access import MAX_ITEMS, Admin, AfterId, Reader
+from services.points.api.access import Admin, AfterId, Reader
+from services.points.api.answers import Results, Several, answer_each
 from services.points.errors import (
     AdjustmentNotFound,
     AlreadyDecided,
@@ -28,14 +27,12 @@ from services.points.schemas import (
     OpeningIn,
     OpeningOut,
 )
+from shared.batches import good_items, only
 from shared.edge import DryRun, Transaction, TransactionalRoute
 from shared.pagination import DEFAULT_LIMIT, Cursor, InvalidCursor, Limit, Page, cut, decode_cursor
-from shared.problems import IdempotencyConflict, InvalidItem, Refusal, problem_responses
-from shared.schemas import OrRefusal, sort_out
+from shared.problems import IdempotencyConflict, problem_responses
 
 router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["adjustments"])
-
-Results = dict[str, list[dict[str, object]]]
 
 
 @router.post(
@@ -51,8 +48,7 @@ Results = dict[str, list[dict[str, object]]]
 async def adjust(
     session: Transaction,
     caller: Admin,
-    body: AdjustmentIn
-    | Annotated[list[Annotated[AdjustmentIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    body: AdjustmentIn | Several[AdjustmentIn],
     response: Response,
     dry_run: DryRun = False,
 ) -> AdjustmentAnswer | Results:
@@ -61,22 +57,14 @@ async def adjust(
     What one key moves for one member within a day counts together; above the limit it becomes a proposal.
     """
     if isinstance(body, AdjustmentIn):
-        (result,) = await operations.adjust(session, [_command(body, caller.key_id)])
-        if isinstance(result, Refusal):
-            raise result
+        result = only(await operations.adjust(session, [_command(body, caller.key_id)]))
         if result.row.status == "pending_approval":
             response.status_code = 202
         return _answer(result)
-    good, bad = sort_out(body)
-    adjusted = await operations.adjust(session, [_command(item, caller.key_id) for _, item in good])
+    commands = [_command(item, caller.key_id) for item in good_items(body)]
+    adjusted = await operations.adjust(session, commands)
     response.status_code = 200
-    return _results(
-        [
-            (index, result if isinstance(result, Refusal) else _answer(result).model_dump(mode="json"))
-            for (index, _), result in zip(good, adjusted, strict=True)
-        ],
-        bad,
-    )
+    return answer_each(body, adjusted, lambda result: _answer(result).model_dump(mode="json"))
 
 
 def _command(body: AdjustmentIn, actor: str) -> Adjust:
@@ -138,10 +126,7 @@ async def reject_adjustment(
 
 
 async def _decided(session: Transaction, command: Decide) -> AdjustmentAnswer:
-    (result,) = await operations.decide(session, [command])
-    if isinstance(result, Refusal):
-        raise result
-    return _answer(result)
+    return _answer(only(await operations.decide(session, [command])))
 
 
 @router.post(
@@ -156,8 +141,7 @@ async def _decided(session: Transaction, command: Decide) -> AdjustmentAnswer:
 async def add_openings(
     session: Transaction,
     caller: Admin,
-    body: OpeningIn
-    | Annotated[list[Annotated[OpeningIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    body: OpeningIn | Several[OpeningIn],
     response: Response,
     dry_run: DryRun = False,
 ) -> OpeningOut | Results:
@@ -166,16 +150,14 @@ async def add_openings(
     Of several each has its result: `accepted`, `unchanged` if it was brought in before, or `refused`.
     """
     if isinstance(body, OpeningIn):
-        (result,) = await operations.open_balances(session, [_opening(body, caller.key_id)])
-        if isinstance(result, Refusal):
-            raise result
+        result = only(await operations.open_balances(session, [_opening(body, caller.key_id)]))
         if result.status == "unchanged":
             response.status_code = 200
-        return OpeningOut(**result._asdict())
-    good, bad = sort_out(body)
-    opened = await operations.open_balances(session, [_opening(item, caller.key_id) for _, item in good])
+        return _opened(result)
+    commands = [_opening(item, caller.key_id) for item in good_items(body)]
+    opened = await operations.open_balances(session, commands)
     response.status_code = 200
-    return _results([(index, _opened(result)) for (index, _), result in zip(good, opened, strict=True)], bad)
+    return answer_each(body, opened, lambda result: _opened(result).model_dump(mode="json"))
 
 
 def _opening(item: OpeningIn, actor: str) -> Opening:
@@ -191,22 +173,8 @@ def _opening(item: OpeningIn, actor: str) -> Opening:
     )
 
 
-def _opened(result: Opened | Refusal) -> Refusal | dict[str, object]:
-    if isinstance(result, Refusal):
-        return result
-    return OpeningOut(**result._asdict()).model_dump(mode="json")
-
-
-def _results(
-    good: Sequence[tuple[int, Refusal | dict[str, object]]], bad: Sequence[tuple[int, InvalidItem]]
-) -> Results:
-    ordered = sorted([*good, *bad], key=lambda item: item[0])
-    return {
-        "results": [
-            {"status": "refused", "problem": result.problem()} if isinstance(result, Refusal) else result
-            for _, result in ordered
-        ]
-    }
+def _opened(result: Opened) -> OpeningOut:
+    return OpeningOut(**result._asdict())
 
 
 def _answer(adjusted: Adjusted) -> AdjustmentAnswer:

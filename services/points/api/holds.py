@@ -1,15 +1,14 @@
 """Holds: promise points, then spend or release them."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
 
 from services.points import operations
-from services.points.api.access import MAX_ITEMS, Reader, Writer
+from services.points.api.access import Reader, Writer
+from services.points.api.answers import Results, Several, answer_each
 from services.points.errors import (
     HoldAlreadyCaptured,
     HoldAlreadyVoided,
@@ -22,7 +21,7 @@ from services.points.errors import (
     TransferConflict,
     TransferToOneself,
 )
-from services.points.operations import Capture, Held, Hold, Transfer, Void
+from services.points.operations import Capture, Held, Hold, Transfer, Transferred, Void
 from services.points.schemas import (
     CaptureIn,
     CaptureOfIn,
@@ -35,9 +34,9 @@ from services.points.schemas import (
     TransferOut,
     VoidOfIn,
 )
+from shared.batches import good_items, only
 from shared.edge import Desk, DryRun, Transaction, TransactionalRoute, desk
-from shared.problems import IdempotencyConflict, InvalidItem, Overloaded, Refusal, problem_responses
-from shared.schemas import OrRefusal, sort_out
+from shared.problems import IdempotencyConflict, Overloaded, problem_responses
 
 router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["points"])
 
@@ -48,7 +47,6 @@ SETTLING = problem_responses(
     HoldNotFound, HoldExpired, HoldAlreadyCaptured, HoldAlreadyVoided, IdempotencyConflict, Overloaded
 )
 RESULTS: dict[int | str, dict[str, Any]] = {200: {"description": "Each has its result, in order."}}
-Results = dict[str, list[dict[str, object]]]
 
 
 def _encode(held: Held) -> bytes:
@@ -97,39 +95,36 @@ async def void(request: Request, hold_id: UUID, caller: Writer, dry_run: DryRun 
 async def hold_batch(
     session: Transaction,
     caller: Writer,
-    body: Annotated[list[Annotated[HoldIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    body: Several[HoldIn],
     dry_run: DryRun = False,
 ) -> Results:
     """Hold points for up to 1,000 purchases at once; one that is refused changes nothing for the others."""
-    good, bad = sort_out(body)
-    held = await operations.hold(session, [_hold(item, caller.key_id) for _, item in good])
-    return _results(len(body), good, bad, held)
+    commands = [_hold(item, caller.key_id) for item in good_items(body)]
+    return answer_each(body, await operations.hold(session, commands), _accepted)
 
 
 @router.post("/holds/capture", responses=RESULTS)
 async def capture_batch(
     session: Transaction,
     caller: Writer,
-    body: Annotated[list[Annotated[CaptureOfIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    body: Several[CaptureOfIn],
     dry_run: DryRun = False,
 ) -> Results:
     """Capture up to 1,000 holds at once."""
-    good, bad = sort_out(body)
-    commands = [Capture(item.hold_id, item.points, caller.key_id, item.reason) for _, item in good]
-    return _results(len(body), good, bad, await operations.capture(session, commands))
+    commands = [Capture(item.hold_id, item.points, caller.key_id, item.reason) for item in good_items(body)]
+    return answer_each(body, await operations.capture(session, commands), _accepted)
 
 
 @router.post("/holds/void", responses=RESULTS)
 async def void_batch(
     session: Transaction,
     caller: Writer,
-    body: Annotated[list[Annotated[VoidOfIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    body: Several[VoidOfIn],
     dry_run: DryRun = False,
 ) -> Results:
     """Void up to 1,000 holds at once."""
-    good, bad = sort_out(body)
-    commands = [Void(item.hold_id, caller.key_id) for _, item in good]
-    return _results(len(body), good, bad, await operations.void(session, commands))
+    commands = [Void(item.hold_id, caller.key_id) for item in good_items(body)]
+    return answer_each(body, await operations.void(session, commands), _accepted)
 
 
 @router.get("/holds/{hold_id:uuid}", responses=problem_responses(HoldNotFound))
@@ -168,21 +163,17 @@ async def mature(
 async def transfer(
     session: Transaction,
     caller: Writer,
-    body: TransferIn
-    | Annotated[list[Annotated[TransferIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    body: TransferIn | Several[TransferIn],
     response: Response,
     dry_run: DryRun = False,
 ) -> TransferOut | Results:
     """Give points of one member to another, with their dates; or up to 1,000 times at once."""
     if isinstance(body, TransferIn):
-        (result,) = await operations.transfer(session, [_transfer(body, caller.key_id)])
-        if isinstance(result, Refusal):
-            raise result
+        result = only(await operations.transfer(session, [_transfer(body, caller.key_id)]))
         return TransferOut.model_validate(result._asdict())
-    good, bad = sort_out(body)
-    done = await operations.transfer(session, [_transfer(item, caller.key_id) for _, item in good])
+    commands = [_transfer(item, caller.key_id) for item in good_items(body)]
     response.status_code = 200
-    return _results(len(body), good, bad, done)
+    return answer_each(body, await operations.transfer(session, commands), _accepted)
 
 
 def _hold(body: HoldIn, actor: str) -> Hold:
@@ -193,18 +184,5 @@ def _transfer(body: TransferIn, actor: str) -> Transfer:
     return Transfer(body.from_id, body.to_id, body.points, body.reason, actor, body.transfer_id)
 
 
-def _results(
-    count: int,
-    good: Sequence[tuple[int, BaseModel]],
-    bad: Sequence[tuple[int, InvalidItem]],
-    done: Sequence[Any],
-) -> Results:
-    shown: dict[int, dict[str, object]] = {
-        index: {"status": "refused", "problem": refusal.problem()} for index, refusal in bad
-    }
-    for (index, _), result in zip(good, done, strict=True):
-        if isinstance(result, Refusal):
-            shown[index] = {"status": "refused", "problem": result.problem()}
-        else:
-            shown[index] = {"status": "accepted", "result": result._asdict()}
-    return {"results": [shown[index] for index in range(count)]}
+def _accepted(result: Held | Transferred) -> dict[str, object]:
+    return {"status": "accepted", "result": result._asdict()}

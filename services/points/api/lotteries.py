@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from services.points import operations
-from services.points.api.access import MAX_ITEMS, Admin, AfterId, Reader, Writer
+from services.points.api.access import Admin, AfterId, Reader, Writer
+from services.points.api.answers import Results, Several, answer_each
 from services.points.domain import Odds, Prize, Round
 from services.points.errors import (
     DailyLimitReached,
@@ -40,10 +41,10 @@ from services.points.schemas import (
     RoundOut,
 )
 from shared.auth import Caller
+from shared.batches import good_items
 from shared.edge import Desk, DryRun, Transaction, TransactionalRoute, desk
 from shared.pagination import DEFAULT_LIMIT, Cursor, InvalidCursor, Limit, Page, cut, decode_cursor
-from shared.problems import IdempotencyConflict, Overloaded, Refusal, problem_responses
-from shared.schemas import OrRefusal, sort_out
+from shared.problems import IdempotencyConflict, Overloaded, problem_responses
 
 router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["lotteries"])
 
@@ -158,16 +159,13 @@ async def draw(request: Request, body: DrawIn, caller: Writer, dry_run: DryRun =
 async def draw_batch(
     session: Transaction,
     caller: Writer,
-    body: DrawIn | Annotated[list[Annotated[DrawIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    body: DrawIn | Several[DrawIn],
     dry_run: DryRun = False,
-) -> dict[str, list[dict[str, object]]]:
+) -> Results:
     """Draw one lot or up to 1,000, in their order; each has its result, and none fails its neighbours."""
     items = [body] if isinstance(body, DrawIn) else body
-    good, bad = sort_out(items)
-    drawn = await operations.draw(session, [_command(item, caller, dry_run) for _, item in good])
-    results: dict[int, Drawn | Refusal] = dict(bad)
-    results |= {index: result for (index, _), result in zip(good, drawn, strict=True)}
-    return {"results": [_result(results[index]) for index in range(len(items))]}
+    commands = [_command(item, caller, dry_run) for item in good_items(items)]
+    return answer_each(items, await operations.draw(session, commands), _accepted)
 
 
 def _command(body: DrawIn, caller: Caller, dry_run: bool) -> DrawLot:
@@ -188,10 +186,8 @@ async def show_draw(session: Transaction, caller: Reader, draw_id: UUID) -> Draw
     )
 
 
-def _result(result: Drawn | Refusal) -> dict[str, object]:
-    if isinstance(result, Refusal):
-        return {"status": "refused", "problem": result.problem()}
-    return {"status": "accepted", **_drawn(result)}
+def _accepted(drawn: Drawn) -> dict[str, object]:
+    return {"status": "accepted", **_drawn(drawn)}
 
 
 def _drawn(drawn: Drawn) -> dict[str, object]:

@@ -1,14 +1,13 @@
 """The catalogue."""
 
 from collections.abc import Mapping
-from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import Field
 
 from services.points import operations
-from services.points.api.access import MAX_ITEMS, Admin, AfterId, Reader
+from services.points.api.access import Admin, AfterId, Reader
+from services.points.api.answers import Results, Several, answer_each
 from services.points.api.lotteries import prizes_of
 from services.points.domain import Reward
 from services.points.errors import InvalidPrize, InvalidWindow, RewardNotFound
@@ -22,11 +21,11 @@ from services.points.schemas import (
     RewardPatch,
     TierUpgradeTerms,
 )
+from shared.batches import good_items, only
 from shared.edge import DryRun, Transaction, TransactionalRoute
 from shared.ids import new_id
 from shared.pagination import DEFAULT_LIMIT, Cursor, InvalidCursor, Limit, Page, cut, decode_cursor
-from shared.problems import Refusal, problem_responses
-from shared.schemas import OrRefusal, sort_out
+from shared.problems import problem_responses
 
 router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["rewards"])
 
@@ -43,35 +42,27 @@ router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["rewards"
 async def add_rewards(
     session: Transaction,
     caller: Admin,
-    body: RewardIn
-    | Annotated[list[Annotated[RewardIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    body: RewardIn | Several[RewardIn],
     response: Response,
     dry_run: DryRun = False,
-) -> RewardOut | dict[str, list[dict[str, object]]]:
+) -> RewardOut | Results:
     """Put a reward into the catalogue, or up to 1,000 at once: then each has its result, in order."""
-    good, bad = sort_out([body] if isinstance(body, RewardIn) else body)
-    new = [_new_reward(item) for _, item in good]
+    good = good_items([body] if isinstance(body, RewardIn) else body)
+    new = [_new_reward(item) for item in good]
     prizes = {
         reward.id: prizes_of(item.lottery.prizes)
-        for reward, (_, item) in zip(new, good, strict=True)
+        for reward, item in zip(new, good, strict=True)
         if item.lottery is not None
     }
     added = await operations.add_rewards(session, new, actor=caller.key_id, prizes=prizes)
     if isinstance(body, RewardIn):
-        (result,) = added
-        if isinstance(result, Refusal):
-            raise result
-        return _reward(result)
-    results: dict[int, Reward | Refusal] = dict(bad)
-    results |= {index: result for (index, _), result in zip(good, added, strict=True)}
+        return _reward(only(added))
     response.status_code = 200
-    return {"results": [_result(results[index]) for index in range(len(body))]}
+    return answer_each(body, added, _accepted)
 
 
-def _result(result: Reward | Refusal) -> dict[str, object]:
-    if isinstance(result, Refusal):
-        return {"status": "refused", "problem": result.problem()}
-    return {"status": "accepted", **_reward(result).model_dump(mode="json")}
+def _accepted(reward: Reward) -> dict[str, object]:
+    return {"status": "accepted", **_reward(reward).model_dump(mode="json")}
 
 
 @router.get("/rewards", responses=problem_responses(InvalidCursor))

@@ -10,8 +10,9 @@ from services.points.api.redemptions import shown_redemption
 from services.points.errors import NotFreeShipping, RewardNotAvailable
 from services.points.operations import Benefit, Choice, Choose
 from services.points.schemas import BenefitOut, ChoicesIn, ChoicesOut, ChosenShipping, OrderBenefits
+from shared.batches import only
 from shared.edge import DryRun, Transaction, TransactionalRoute
-from shared.problems import Refusal, problem_responses
+from shared.problems import problem_responses
 
 router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["rewards"])
 
@@ -25,9 +26,7 @@ async def choose(
     It holds for orders placed from now on; `null` ends it.
     """
     chosen = body.free_shipping.reward_id if body.free_shipping is not None else None
-    (result,) = await operations.choose(session, [Choose(member_id, chosen, caller.key_id)])
-    if isinstance(result, Refusal):
-        raise result
+    result = only(await operations.choose(session, [Choose(member_id, chosen, caller.key_id)]))
     return _choices(member_id, result)
 
 
