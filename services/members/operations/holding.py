@@ -1,7 +1,7 @@
 """What else moves a tier than orders and time: locks, tiers bought with points, and points earned."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -60,58 +60,64 @@ class PointsChange:
 
 async def lock_tiers(session: AsyncSession, commands: Sequence[TierLock]) -> list[Refusal | None]:
     """Hold members in tiers, whatever else happens. One result per command, in their order."""
-    changes = await Changes.begin(session, settings().program_currency)
-    await changes.lock({command.member_id for command in commands})
-    facts = await facts_of(session, _persons(changes), changes.ladder, changes.now)
-    results: list[Refusal | None] = []
-    for command in commands:
-        if (refusal := changes.refusal_of(command.member_id)) is not None:
-            results.append(refusal)
-            continue
-        if command.tier is None or changes.ladder.named(command.tier) is None:
-            results.append(UnknownTier())
-            continue
-        if command.until is not None and command.until <= changes.now:
-            results.append(LockEnded())
-            continue
-        member = changes.person(command.member_id)
-        before, known = member.tier, facts[member.id]
-        held = Lock(command.tier, command.until, command.actor, command.reason, changes.now)
-        noted = Move(
-            member.id, "locked", before, command.tier, changes.now, command.reason, known.total, command.until
-        )
-        changes.standings.note(noted, command.actor)
-        moves = lock(member, changes.ladder, known, now=changes.now, lock=held)
-        changes.standings.tell(member, before, moves, command.actor)
-        results.append(None)
-    await changes.save()
-    return results
+    return await _each(session, commands, _lock)
+
+
+def _lock(changes: Changes, member: Member, facts: Facts, command: TierLock) -> Refusal | None:
+    if command.tier is None or changes.ladder.named(command.tier) is None:
+        return UnknownTier()
+    if command.until is not None and command.until <= changes.now:
+        return LockEnded()
+    before = member.tier
+    held = Lock(command.tier, command.until, command.actor, command.reason, changes.now)
+    noted = Move(
+        member.id, "locked", before, command.tier, changes.now, command.reason, facts.total, command.until
+    )
+    changes.standings.note(noted, command.actor)
+    moves = lock(member, changes.ladder, facts, now=changes.now, lock=held)
+    changes.standings.tell(member, before, moves, command.actor)
+    return None
 
 
 async def unlock_tiers(session: AsyncSession, commands: Sequence[TierLock]) -> list[Refusal | None]:
     """End locks; the tiers go to what is earned now. A member without a lock stays as it is."""
-    changes = await Changes.begin(session, settings().program_currency)
-    await changes.lock({command.member_id for command in commands})
-    facts = await facts_of(session, _persons(changes), changes.ladder, changes.now)
+    return await _each(session, commands, _unlock)
+
+
+def _unlock(changes: Changes, member: Member, facts: Facts, command: TierLock) -> None:
+    if member.terms.lock is None:
+        return
+    before = member.tier
+    moves = unlock(member, changes.ladder, facts, now=changes.now)
+    noted = Move(member.id, "unlocked", before, member.tier, changes.now, command.reason, facts.total)
+    changes.standings.note(noted, command.actor)
+    changes.standings.tell(member, before, moves, command.actor)
+
+
+async def _each(
+    session: AsyncSession,
+    commands: Sequence[TierLock],
+    change: Callable[[Changes, Member, Facts, TierLock], Refusal | None],
+) -> list[Refusal | None]:
+    """Apply a change to the person of each command, or say why not, in their order."""
+    changes, facts = await _begin(session, {command.member_id for command in commands})
     results: list[Refusal | None] = []
     for command in commands:
-        if (refusal := changes.refusal_of(command.member_id)) is not None:
-            results.append(refusal)
-            continue
-        member = changes.person(command.member_id)
-        before, known = member.tier, facts[member.id]
-        if member.terms.lock is not None:
-            moves = unlock(member, changes.ladder, known, now=changes.now)
-            noted = Move(member.id, "unlocked", before, member.tier, changes.now, command.reason, known.total)
-            changes.standings.note(noted, command.actor)
-            changes.standings.tell(member, before, moves, command.actor)
-        results.append(None)
+        refusal = changes.refusal_of(command.member_id)
+        if refusal is None:
+            member = changes.person(command.member_id)
+            refusal = change(changes, member, facts[member.id], command)
+        results.append(refusal)
     await changes.save()
     return results
 
 
-def _persons(changes: Changes) -> list[Member]:
-    return [member for member in changes.members.values() if member.link is None]
+async def _begin(session: AsyncSession, member_ids: set[UUID]) -> tuple[Changes, Mapping[UUID, Facts]]:
+    """Lock members, and read what the tiers of the persons among them are judged by."""
+    changes = await Changes.begin(session, settings().program_currency)
+    await changes.lock(member_ids)
+    persons = [member for member in changes.members.values() if member.link is None]
+    return changes, await facts_of(session, persons, changes.ladder, changes.now)
 
 
 async def take_tier_purchases(session: AsyncSession, commands: Sequence[TierPurchase]) -> list[str | None]:
@@ -120,9 +126,7 @@ async def take_tier_purchases(session: AsyncSession, commands: Sequence[TierPurc
     The points are spent already, so nothing is refused: what makes no sense is put on record and announced,
     and whoever took the points gives them back.
     """
-    changes = await Changes.begin(session, settings().program_currency)
-    await changes.lock({command.member_id for command in commands})
-    facts = await facts_of(session, _persons(changes), changes.ladder, changes.now)
+    changes, facts = await _begin(session, {command.member_id for command in commands})
     declined: list[str | None] = []
     record: list[standing.Purchase] = []
     for command in commands:

@@ -5,7 +5,7 @@ Whoever waits for a later kind holds only earlier ones, so batches queue up and 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -28,13 +28,14 @@ from services.members.operations.changes import Changes
 from services.members.operations.consents import hear_statements
 from services.members.operations.erasure import fingerprint_of, members_of_late_orders
 from services.members.operations.identities import recognise, take_contact_points
+from services.members.operations.order_events import order_paid, order_placed
 from services.members.operations.returns import settle_parked
 from services.members.repository import orders as repository
 from services.members.repository import people
 from services.members.repository.people import Customer
 from services.members.settings import settings
 from shared.clock import utc_now
-from shared.events import MemberCreated, OrderLine, OrderPaid, OrderPlaced, Participation
+from shared.events import MemberCreated
 from shared.ids import new_ids
 from shared.money import MAX_AMOUNT_MINOR
 from shared.problems import Refusal
@@ -208,12 +209,12 @@ class _Batch:
         changes = self.changes
         for index in self.placing:
             order = self.known[self.orders[index].key]
-            changes.events.append(_placed(order, self.orders[index]))
+            changes.events.append(order_placed(order, self.orders[index]))
             self._accept(index, order)
         for index in sorted(self.paying, key=lambda index: (self.orders[index].paid_at, index)):
             stated = self.orders[index]
             order = self.known[stated.key]
-            changes.events.append(_paid(order, stated))
+            changes.events.append(order_paid(order, stated))
             changes.figures[f"revenue:{order.currency}"] += order.total_minor
             changes.order_paid(order)
             self._accept(index, order)
@@ -313,51 +314,3 @@ def _note(order: KnownOrder, currency: str) -> str | None:
     if order.paid_at is None or order.currency == currency:
         return None
     return f"Tiers count spend in {currency} only; this order is in {order.currency}."
-
-
-def _placed(order: KnownOrder, stated: IncomingOrder) -> OrderPlaced:
-    return OrderPlaced(**_facts(order, stated))
-
-
-def _paid(order: KnownOrder, stated: IncomingOrder) -> OrderPaid:
-    assert order.paid_at is not None
-    return OrderPaid(**_facts(order, stated), paid_at=order.paid_at, payment_id=order.payment_id)
-
-
-def _facts(order: KnownOrder, stated: IncomingOrder) -> dict[str, Any]:
-    """Return what `order.placed` and `order.paid` have in common."""
-    source, shop_id, external_order_id = order.key
-    return {
-        "order_id": order.id,
-        "member_id": order.member_id,
-        "source": source,
-        "shop_id": shop_id,
-        "external_order_id": external_order_id,
-        "currency": order.currency,
-        "total_minor": order.total_minor,
-        "shipping_minor": stated.shipping_minor,
-        "discount_minor": stated.discount_minor,
-        "tax_minor": sum(line.tax_minor for line in stated.lines),
-        "redeemed_minor": stated.redeemed_minor,
-        "placed_at": stated.placed_at,
-        "channel": stated.channel,
-        "campaign_ref": stated.campaign_ref,
-        "country": stated.country,
-        "coupon_codes": list(stated.coupon_codes),
-        "participation": Participation(**stated.participation) if stated.participation else None,
-        "lines": [
-            OrderLine(
-                line_no=line.line_no,
-                sku=line.sku,
-                product_id=line.product_id,
-                title=line.title,
-                category=line.category,
-                quantity=line.quantity,
-                unit_price_minor=line.unit_price_minor,
-                discount_minor=line.discount_minor,
-                tax_minor=line.tax_minor,
-                unit_cost_minor=line.unit_cost_minor,
-            )
-            for line in stated.lines
-        ],
-    }

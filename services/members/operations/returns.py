@@ -14,7 +14,6 @@ from services.members.domain import (
     KnownOrder,
     OrderKey,
     Refund,
-    said_aloud,
     says_the_same,
     state_of,
 )
@@ -27,12 +26,12 @@ from services.members.errors import (
     UnknownOrderLine,
 )
 from services.members.operations.changes import Changes
+from services.members.operations.order_events import order_cancelled, order_refunded
 from services.members.repository import orders as orders_repository
 from services.members.repository import returns as repository
 from services.members.repository.erasure import silence_returns
 from services.members.repository.returns import RefundName, StoredCancellation, StoredRefund
 from services.members.settings import settings
-from shared.events import OrderCancelled, OrderRefunded, Participation, RefundLine
 from shared.problems import Refusal
 
 __all__ = [
@@ -258,7 +257,7 @@ def _refund(changes: Changes, touched: _Touched, order: KnownOrder, refund: Refu
         left = touched.units_left[order.id, line.line_no] - line.quantity
         touched.units_left[order.id, line.line_no] = touched.lines[order.id, line.line_no] = left
     changes.figures[f"refunded:{order.currency}"] += refund.amount_minor
-    changes.events.append(_refunded(order, refund))
+    changes.events.append(order_refunded(order, refund))
     changes.order_moved(order, state, spend_minor, refund.refunded_at)
     return None
 
@@ -288,48 +287,5 @@ def _cancel(changes: Changes, touched: _Touched, order: KnownOrder, cancellation
     state, spend_minor = state_of(order), order.spend_minor
     order.cancelled_at = cancellation.cancelled_at
     touched.cancelled[order.id] = order
-    changes.events.append(_called_off(order, cancellation))
+    changes.events.append(order_cancelled(order, cancellation))
     changes.order_moved(order, state, spend_minor, cancellation.cancelled_at)
-
-
-def _refunded(order: KnownOrder, refund: Refund) -> OrderRefunded:
-    source, shop_id, external_order_id = order.key
-    return OrderRefunded(
-        order_id=order.id,
-        member_id=order.member_id,
-        source=source,
-        shop_id=shop_id,
-        external_order_id=external_order_id,
-        refund_id=refund.refund_id,
-        refunded_at=refund.refunded_at,
-        currency=order.currency,
-        amount_minor=refund.amount_minor,
-        shipping_minor=refund.shipping_minor,
-        complete=order.refunded_minor == order.total_minor,
-        reason=said_aloud(refund.reason),
-        lines=[
-            RefundLine(line_no=line.line_no, quantity=line.quantity, amount_minor=line.amount_minor)
-            for line in refund.lines
-        ],
-        participation=_participation(order),
-        refund_key=refund.refund_key,
-    )
-
-
-def _participation(order: KnownOrder) -> Participation | None:
-    if order.participation is None:
-        return None
-    return Participation(**{name: UUID(str(value)) for name, value in order.participation.items()})
-
-
-def _called_off(order: KnownOrder, cancellation: Cancellation) -> OrderCancelled:
-    source, shop_id, external_order_id = order.key
-    return OrderCancelled(
-        order_id=order.id,
-        member_id=order.member_id,
-        source=source,
-        shop_id=shop_id,
-        external_order_id=external_order_id,
-        cancelled_at=cancellation.cancelled_at,
-        reason=said_aloud(cancellation.reason),
-    )
