@@ -10,7 +10,7 @@ Hot single-item routes go through `Desk`, which does the same for a group of req
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.routing import APIRoute
@@ -24,7 +24,18 @@ from shared.idempotency import Answer, Claim
 from shared.problems import BadRequest, IdempotencyConflict, Refusal, Unauthenticated
 from shared.settings import ServiceSettings
 
-__all__ = ["Desk", "DryRun", "Platform", "Transaction", "TransactionalRoute", "in_transaction", "platform"]
+__all__ = [
+    "Answered",
+    "Desk",
+    "DryRun",
+    "Platform",
+    "Transaction",
+    "TransactionalRoute",
+    "desk",
+    "in_transaction",
+    "is_idempotency_key",
+    "platform",
+]
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -76,9 +87,14 @@ def _wants_dry_run(request: Request) -> bool:
     return request.query_params.get("dry_run", "").lower() in TRUE_WORDS
 
 
+def is_idempotency_key(key: str) -> bool:
+    """Say whether the value of an `Idempotency-Key` header can be one."""
+    return 1 <= len(key) <= idempotency.MAX_KEY_LENGTH and key.isascii() and key.isprintable()
+
+
 def _key_of(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
-    if key is None or (1 <= len(key) <= idempotency.MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
+    if key is None or is_idempotency_key(key):
         return key
     raise InvalidIdempotencyKey
 
@@ -132,7 +148,7 @@ async def _commit(
             if claim is not None:
                 (known,) = await idempotency.claim(session, [claim])
                 if known is not None:
-                    return _known(known)
+                    return _known(known).response()
             response = await answer(request)
             if _wants_dry_run(request):
                 raise _RollBack
@@ -151,13 +167,26 @@ async def _commit(
     return response
 
 
-def _known(known: Answer | Refusal) -> Response:
+class Answered(NamedTuple):
+    """What a command came to: the status and JSON body of its answer, given for the first time or again."""
+
+    status: int
+    body: bytes
+    replayed: bool = False
+
+    def response(self) -> Response:
+        """Return the answer to send."""
+        headers = REPLAYED if self.replayed else None
+        return Response(self.body, status_code=self.status, headers=headers, media_type="application/json")
+
+
+def _known(known: Answer | Refusal) -> Answered:
     """Answer a request whose key was used before: again as the first time, or with a refusal."""
     if isinstance(known, Refusal):
         metrics.IDEMPOTENCY.labels("conflict").inc()
         raise known
     metrics.IDEMPOTENCY.labels("replayed").inc()
-    return Response(known.body, status_code=known.status, headers=REPLAYED, media_type="application/json")
+    return Answered(known.status, known.body, replayed=True)
 
 
 async def _session(request: Request) -> AsyncSession:
@@ -168,8 +197,7 @@ async def _session(request: Request) -> AsyncSession:
 Transaction = Annotated[AsyncSession, Depends(_session)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Submission(Generic[C]):
+class _Submission(NamedTuple, Generic[C]):
     command: C
     claim: Claim | None
 
@@ -199,7 +227,7 @@ class Desk(Generic[C, R]):
         self._encode = encode
         self._status = status
         self._database: Database | None = None
-        self._group: GroupCommit[_Submission[C], Response] | None = None
+        self._group: GroupCommit[_Submission[C], Answered] | None = None
 
     def open(self, database: Database, *, max_batch: int, max_queue: int) -> None:
         """Begin to take commands; called when the service starts."""
@@ -216,6 +244,10 @@ class Desk(Generic[C, R]):
         claim = await _claim_of(request)
         if _wants_dry_run(request):
             return await self._rehearse(command)
+        return (await self.submit(command, claim)).response()
+
+    async def submit(self, command: C, claim: Claim | None) -> Answered:
+        """Run one command in the next batch, as the request that `claim` tells of; raise its refusal."""
         assert self._group is not None
         return await self._group.submit(_Submission(command, claim))
 
@@ -227,16 +259,16 @@ class Desk(Generic[C, R]):
                 (result,) = await self._operation(session, [command])
                 if isinstance(result, Refusal):
                     raise result
-                response = self._response(result)
+                response = self._answered(result).response()
                 response.headers["Dry-Run"] = "true"
                 raise _RollBack
         except _RollBack:
             assert response is not None
             return response
 
-    async def _execute(self, submissions: Sequence[_Submission[C]]) -> list[Response | Refusal]:
+    async def _execute(self, submissions: Sequence[_Submission[C]]) -> list[Answered | Refusal]:
         assert self._database is not None
-        answers: dict[int, Response | Refusal] = {}
+        answers: dict[int, Answered | Refusal] = {}
         # All rounds share one transaction: if it fails, nothing of it has happened and it can be run again.
         async with self._database.transaction() as session:
             for indexes in _rounds(submissions):
@@ -246,9 +278,9 @@ class Desk(Generic[C, R]):
 
     async def _run(
         self, session: AsyncSession, submissions: Sequence[_Submission[C]]
-    ) -> list[Response | Refusal]:
+    ) -> list[Answered | Refusal]:
         """Claim keys, run the new commands as one batch, keep their answers, give back refused keys."""
-        answers: list[Response | Refusal] = []
+        answers: list[Answered | Refusal] = []
         claimed = [item.claim for item in submissions if item.claim is not None]
         known = dict(zip(claimed, await idempotency.claim(session, claimed), strict=True)) if claimed else {}
         new = [item for item in submissions if item.claim is None or known[item.claim] is None]
@@ -265,17 +297,17 @@ class Desk(Generic[C, R]):
                 answers.append(result)
                 refused += [item.claim] if item.claim is not None else []
                 continue
-            response = self._response(result)
-            answers.append(response)
+            answered = self._answered(result)
+            answers.append(answered)
             if item.claim is not None:
-                kept.append((item.claim, Answer(response.status_code, bytes(response.body))))
+                kept.append((item.claim, Answer(answered.status, answered.body)))
         await idempotency.store(session, kept)
         await idempotency.release(session, refused)
         return answers
 
-    def _response(self, result: R) -> Response:
+    def _answered(self, result: R) -> Answered:
         status = self._status(result) if callable(self._status) else self._status
-        return Response(self._encode(result), status_code=status, media_type="application/json")
+        return Answered(status, self._encode(result))
 
 
 def _rounds(submissions: Sequence[_Submission[Any]]) -> list[list[int]]:
@@ -294,7 +326,7 @@ def _rounds(submissions: Sequence[_Submission[Any]]) -> list[list[int]]:
     return rounds
 
 
-def _replay(known: Answer | IdempotencyConflict) -> Response | Refusal:
+def _replay(known: Answer | IdempotencyConflict) -> Answered | Refusal:
     try:
         return _known(known)
     except Refusal as refusal:

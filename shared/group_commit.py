@@ -6,8 +6,7 @@ comes from (Gray, "Group commit", 1985; PostgreSQL's own `commit_delay` is the s
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from shared import metrics
 from shared.database import is_outage
@@ -19,8 +18,7 @@ C = TypeVar("C")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting(Generic[C, R]):
+class _Waiting(NamedTuple, Generic[C, R]):
     command: C
     answer: "asyncio.Future[R]"
 

@@ -7,8 +7,8 @@ same key and another body, 409.
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -60,8 +60,7 @@ def idempotency_table(metadata: MetaData) -> Table:
     )
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Claim:
+class Claim(NamedTuple):
     """One request's wish to be the first with its key. `scope` keeps callers and routes apart."""
 
     scope: str
@@ -69,8 +68,7 @@ class Claim:
     request_hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A stored answer: HTTP status and JSON body."""
 
     status: int

@@ -278,14 +278,35 @@ def route_template(scope: Scope) -> str:
     return template if isinstance(template, str) and template else UNMATCHED
 
 
+class RequestCounts:
+    """Counts and times requests; the labelled children are kept.
+
+    Looking one up takes a lock and a tuple of strings; here it is one dict access.
+    """
+
+    def __init__(self) -> None:
+        self._counters: dict[tuple[str, str, int], Any] = {}
+        self._durations: dict[tuple[str, str], Any] = {}
+
+    def record(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answered request of a route template."""
+        requests = self._counters.get((method, route, status))
+        if requests is None:
+            requests = HTTP_REQUESTS.labels(method, route, str(status))
+            self._counters[method, route, status] = requests
+        durations = self._durations.get((method, route))
+        if durations is None:
+            durations = self._durations[method, route] = HTTP_DURATION.labels(method, route)
+        requests.inc()
+        durations.observe(seconds)
+
+
 class RequestMetrics:
     """ASGI middleware that counts and times requests by route template."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        # Looking a labelled child up takes a lock and a tuple of strings; here it is one dict access.
-        self._counters: dict[tuple[str, str, int], Any] = {}
-        self._durations: dict[tuple[str, str], Any] = {}
+        self._requests = RequestCounts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -305,20 +326,8 @@ class RequestMetrics:
             await self.app(scope, receive, watched_send)
         finally:
             HTTP_IN_PROGRESS.dec()
-            self._record(scope, status, time.perf_counter() - started)
-
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        route = route_template(scope)
-        requests = self._counters.get((method, route, status))
-        if requests is None:
-            requests = HTTP_REQUESTS.labels(method, route, str(status))
-            self._counters[method, route, status] = requests
-        durations = self._durations.get((method, route))
-        if durations is None:
-            durations = self._durations[method, route] = HTTP_DURATION.labels(method, route)
-        requests.inc()
-        durations.observe(seconds)
+            method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+            self._requests.record(method, route_template(scope), status, time.perf_counter() - started)
 
 
 async def metrics_endpoint(request: Request) -> Response:

@@ -269,9 +269,14 @@ def _from_http(error: HTTPException) -> Refusal:
     return refusal(None if error.detail in standard else str(error.detail))
 
 
-def _refuse(request: Request, refusal: Refusal) -> Response:
+def refuse(refusal: Refusal, path: str) -> Response:
+    """Count a refusal and return the answer to the request for `path`."""
     metrics.REFUSALS.labels(refusal.code).inc()
-    return problem_response(refusal, request.url.path)
+    return problem_response(refusal, path)
+
+
+def _refuse(request: Request, refusal: Refusal) -> Response:
+    return refuse(refusal, request.url.path)
 
 
 async def _answer_refusal(request: Request, error: Exception) -> Response:
@@ -321,13 +326,17 @@ class UnhandledErrors:
             if started:
                 # Half an answer is out; only closing the connection tells the client that it is broken.
                 raise
-            refusal: Refusal = Unavailable() if self.is_outage(error) else InternalError()
-            if isinstance(refusal, InternalError):
-                _log.exception("request_failed", method=scope["method"], error=type(error).__name__)
-            else:
-                _log.warning("request_met_outage", method=scope["method"], error=type(error).__name__)
-            metrics.REFUSALS.labels(refusal.code).inc()
-            await problem_response(refusal, scope["path"])(scope, receive, send)
+            await unhandled(error, scope, self.is_outage)(scope, receive, send)
+
+
+def unhandled(error: Exception, scope: Scope, is_outage: Callable[[BaseException], bool]) -> Response:
+    """Log and count what nobody caught, and return the answer to it. Call it where the error is caught."""
+    refusal: Refusal = Unavailable() if is_outage(error) else InternalError()
+    if isinstance(refusal, InternalError):
+        _log.exception("request_failed", method=scope["method"], error=type(error).__name__)
+    else:
+        _log.warning("request_met_outage", method=scope["method"], error=type(error).__name__)
+    return refuse(refusal, scope["path"])
 
 
 def install(app: FastAPI, *, is_outage: Callable[[BaseException], bool] = lambda error: False) -> None:

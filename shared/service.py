@@ -20,6 +20,7 @@ import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.types import ASGIApp, Scope
 
 from shared import logs, metrics, migrations, openapi, problems, tracing
 from shared.auth import Authenticator
@@ -29,6 +30,7 @@ from shared.consumer import Consumer, Handlers
 from shared.database import Database, is_outage
 from shared.edge import Desk, Platform
 from shared.events import TOPICS
+from shared.fast_path import FastPath, FastRoute
 from shared.health import Health, health_router
 from shared.housekeeping import housekeeping_jobs
 from shared.jobs import Jobs, run_job
@@ -51,7 +53,8 @@ class Service:
     """What makes one service: everything else about it is the same for all.
 
     `backlogs` count work that is still to do, by name, for `/readyz`; `desks` are its group-committed
-    operations; `lifespan` holds what its API or jobs need open, such as an SMTP pool.
+    operations, `fast_routes` the ways to them that skip the framework; `lifespan` holds what its API or jobs
+    need open, such as an SMTP pool.
     """
 
     name: str
@@ -62,12 +65,15 @@ class Service:
     jobs: Jobs
     backlogs: Mapping[str, Backlog] = field(default_factory=dict)
     desks: Sequence[Desk[Any, Any]] = ()
+    fast_routes: Sequence[FastRoute[Any]] = ()
     lifespan: Callable[[FastAPI], Any] | None = None
 
     def application(self, settings: ServiceSettings | None = None) -> FastAPI:
         """Build the ASGI application; its lifespan starts and stops all that `settings.role` asks for."""
         chosen = settings or self.settings()
-        app = FastAPI(
+        serves = chosen.role in ("api", "all")
+        app = _Application(
+            self.fast_routes if serves else (),
             title=f"Regulars {self.name}",
             description=self.title,
             version="1",
@@ -77,13 +83,30 @@ class Service:
         problems.install(app, is_outage=is_outage)
         openapi.install(app)
         app.include_router(health_router())
-        if chosen.role in ("api", "all"):
+        if serves:
             for router in self.routers:
                 app.include_router(router)
         app.add_middleware(RequestLimits, max_body_bytes=chosen.request_body_max_bytes)
         app.add_middleware(tracing.TraceContext)
         app.add_middleware(metrics.RequestMetrics)
         return app
+
+
+class _Application(FastAPI):
+    """FastAPI behind a fast path."""
+
+    def __init__(self, fast_routes: Sequence[FastRoute[Any]], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._fast_routes = fast_routes
+
+    def build_middleware_stack(self) -> ASGIApp:
+        stack = super().build_middleware_stack()
+        return FastPath(stack, self._fast_routes, _authenticator, is_outage) if self._fast_routes else stack
+
+
+def _authenticator(scope: Scope) -> Authenticator:
+    found: Authenticator = scope["app"].state.authenticator
+    return found
 
 
 @asynccontextmanager

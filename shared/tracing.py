@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
 __all__ = [
+    "Request",
     "TraceContext",
     "child",
     "configure",
     "current_traceparent",
     "is_traceparent",
     "new_traceparent",
+    "records_spans",
     "request_id",
     "span",
     "trace_id",
@@ -57,7 +59,9 @@ def is_traceparent(value: str | None) -> bool:
 
 def new_traceparent() -> str:
     """A traceparent that starts a new trace."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-{_SAMPLED}"
+    # One call of the system for both ids.
+    digits = secrets.token_hex(24)
+    return f"00-{digits[:32]}-{digits[32:]}-{_SAMPLED}"
 
 
 def child(traceparent: str | None = None) -> str:
@@ -83,6 +87,11 @@ def trace_id() -> str | None:
     return None if current is None else current[3:35]
 
 
+def records_spans() -> bool:
+    """Say whether spans are recorded, beside ids."""
+    return _tracer is not None
+
+
 def request_id() -> str | None:
     """The id of the HTTP request at hand."""
     return _request_id.get()
@@ -96,6 +105,36 @@ def use_traceparent(value: str | None) -> Iterator[None]:
         yield
     finally:
         _traceparent.reset(token)
+
+
+class Request:
+    """Makes an HTTP request the work at hand; `echoed` are the headers that tell the caller of it.
+
+    It continues the trace of `traceparent`, or starts one if that is no valid one, and is known by the
+    caller's `x-request-id` if that can do no harm. `current` is a traceparent that was found before.
+    """
+
+    __slots__ = ("_identity", "_request_token", "_trace_token", "current", "echoed")
+
+    def __init__(self, incoming: str | None, identity: bytes | None, *, current: str | None = None) -> None:
+        self.current = current or child(incoming or "")
+        if identity is not None and _REQUEST_ID.fullmatch(identity):
+            self._identity = identity.decode("ascii")
+        else:
+            self._identity = str(new_id())
+        self.echoed = [
+            (b"traceparent", self.current.encode()),
+            (b"x-request-id", self._identity.encode()),
+        ]
+
+    def __enter__(self) -> Self:
+        self._trace_token = _traceparent.set(self.current)
+        self._request_token = _request_id.set(self._identity)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _request_id.reset(self._request_token)
+        _traceparent.reset(self._trace_token)
 
 
 class TraceContext:
@@ -112,24 +151,19 @@ class TraceContext:
         for name, value in scope["headers"]:
             if name == b"traceparent":
                 incoming = value.decode("latin-1")
-            elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-                identity = value.decode("ascii")
-        identity = identity or str(new_id())
-        with _request_span(scope, incoming) as current:
-            echoed = [(b"traceparent", current.encode()), (b"x-request-id", identity.encode())]
+            elif name == b"x-request-id":
+                identity = value
+        with (
+            _request_span(scope, incoming) as current,
+            Request(incoming, identity, current=current) as request,
+        ):
 
             async def echoing_send(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    message["headers"] = [*message.get("headers", ()), *echoed]
+                    message["headers"] = [*message.get("headers", ()), *request.echoed]
                 await send(message)
 
-            trace_token = _traceparent.set(current)
-            request_token = _request_id.set(identity)
-            try:
-                await self.app(scope, receive, echoing_send)
-            finally:
-                _request_id.reset(request_token)
-                _traceparent.reset(trace_token)
+            await self.app(scope, receive, echoing_send)
 
 
 @contextmanager

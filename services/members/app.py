@@ -1,6 +1,6 @@
 """Members, put together."""
 
-from services.members.api import desks, routers
+from services.members.api import desks, fast_routes, routers
 from services.members.handlers import handlers
 from services.members.jobs import jobs
 from services.members.operations import count_members_to_judge
@@ -17,5 +17,6 @@ service = Service(
     handlers=handlers,
     jobs=jobs,
     desks=desks,
+    fast_routes=fast_routes,
     backlogs={"tiers_to_judge": count_members_to_judge},
 )

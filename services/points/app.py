@@ -19,4 +19,5 @@ service = Service(
         "parked_refunds": operations.count_parked_refunds,
     },
     desks=api.desks,
+    fast_routes=api.fast_routes,
 )

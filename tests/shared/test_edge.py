@@ -7,6 +7,7 @@ from typing import Annotated
 import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,6 +15,7 @@ from shared import problems
 from shared.auth import Authenticator, Caller, require
 from shared.database import Database, is_outage
 from shared.edge import Desk, DryRun, Platform, Transaction, TransactionalRoute, desk
+from shared.fast_path import FastPath, FastRoute
 from shared.problems import NotFound, Refusal
 from shared.schemas import StrictModel
 from shared.settings import ServiceSettings
@@ -68,6 +70,7 @@ def routes() -> list[APIRouter]:
         await write(session, [("k", "e")])
 
     @plain.post("/hot")
+    @plain.post("/fast")
     async def hot(
         entry: Entry, request: Request, caller: Annotated[Caller, Depends(require("toys:write"))]
     ) -> Response:
@@ -90,15 +93,25 @@ async def client(platform_database: Database) -> AsyncIterator[httpx.AsyncClient
     hot.open(platform_database, max_batch=64, max_queue=512)
     app.state.authenticator = authenticator
     app.state.platform = Platform(settings, platform_database, authenticator.authenticate, {"hot": hot})
-    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 5), raise_app_exceptions=False)
+    fast = FastPath(
+        app, [FastRoute("/v1/fast", "toys:write", hot, read_entry)], lambda _: authenticator, is_outage
+    )
+    transport = httpx.ASGITransport(app=fast, client=("127.0.0.1", 5), raise_app_exceptions=False)
     headers = {"Authorization": "Bearer rk_development"}
     async with httpx.AsyncClient(transport=transport, base_url="http://toys", headers=headers) as caller:
         yield caller
     await hot.close()
 
 
+def read_entry(body: bytes, caller: Caller) -> Entry | None:
+    try:
+        return Entry.model_validate_json(body)
+    except ValidationError:
+        return None
+
+
 ENTRY = {"key": "a", "entry": "1"}
-BOTH = pytest.mark.parametrize("path", ["/v1/entries", "/v1/hot"])
+BOTH = pytest.mark.parametrize("path", ["/v1/entries", "/v1/hot", "/v1/fast"])
 
 
 @BOTH
@@ -178,13 +191,14 @@ async def test_an_impossible_key_is_refused(client: httpx.AsyncClient, path: str
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_idempotency_key")
 
 
+@pytest.mark.parametrize("path", ["/v1/hot", "/v1/fast"])
 async def test_neighbours_in_a_group_keep_their_own_answers(
-    client: httpx.AsyncClient, platform_database: Database
+    client: httpx.AsyncClient, platform_database: Database, path: str
 ) -> None:
     entries = [{"key": "a", "entry": "unwelcome" if n % 3 == 0 else str(n)} for n in range(30)]
     answers = await asyncio.gather(
         *(
-            client.post("/v1/hot", json=entry, headers={"Idempotency-Key": f"k{n}"})
+            client.post(path, json=entry, headers={"Idempotency-Key": f"k{n}"})
             for n, entry in enumerate(entries)
         )
     )

@@ -4,7 +4,7 @@ from services.members.api.erasures import router as erasures_router
 from services.members.api.groups import router as groups_router
 from services.members.api.identities import router as identities_router
 from services.members.api.merges import router as merges_router
-from services.members.api.orders import hot_router, orders_desk
+from services.members.api.orders import fast_orders, hot_router, orders_desk
 from services.members.api.orders import router as orders_router
 from services.members.api.people import router as people_router
 from services.members.api.profile import router as profile_router
@@ -12,7 +12,7 @@ from services.members.api.program import router as program_router
 from services.members.api.standing import router as standing_router
 from services.members.api.tags import router as tags_router
 
-__all__ = ["desks", "routers"]
+__all__ = ["desks", "fast_routes", "routers"]
 
 # Paths of fixed words come before those that take any id in the same place.
 routers = [
@@ -29,3 +29,4 @@ routers = [
     program_router,
 ]
 desks = [orders_desk]
+fast_routes = [fast_orders]

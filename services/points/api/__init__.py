@@ -14,14 +14,14 @@ from services.points.api.lotteries import draw_desk
 from services.points.api.lotteries import hot_router as hot_lotteries_router
 from services.points.api.lotteries import router as lotteries_router
 from services.points.api.members import router as members_router
-from services.points.api.redemptions import hot_router, redeem_desk
+from services.points.api.redemptions import fast_redeem, hot_router, redeem_desk
 from services.points.api.redemptions import router as redemptions_router
 from services.points.api.rewards import router as rewards_router
 from services.points.api.rules import router as rules_router
 from services.points.api.shipping import router as shipping_router
 from shared.edge import Desk
 
-__all__ = ["desks", "routers"]
+__all__ = ["desks", "fast_routes", "routers"]
 
 # A desk has its own transactions, so the routes in front of desks come in a router of their own.
 routers = [
@@ -42,3 +42,4 @@ routers = [
     liability_router,
 ]
 desks: list[Desk[Any, Any]] = [redeem_desk, draw_desk, hold_desk, capture_desk, void_desk]
+fast_routes = [fast_redeem]

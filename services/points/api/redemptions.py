@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from services.points import operations
 from services.points.api.access import MAX_ITEMS, AfterId, Reader, Writer
@@ -28,7 +28,9 @@ from services.points.errors import (
 )
 from services.points.operations import CancelRedemption, Fulfil, Redeem, Redeemed, RedemptionRow
 from services.points.schemas import FulfilmentIn, RedemptionAnswer, RedemptionIn, RedemptionShown
+from shared.auth import Caller
 from shared.edge import Desk, DryRun, Transaction, TransactionalRoute, desk
+from shared.fast_path import FastRoute
 from shared.pagination import DEFAULT_LIMIT, Cursor, InvalidCursor, Limit, Page, cut, decode_cursor
 from shared.problems import IdempotencyConflict, Overloaded, Refusal, problem_responses
 from shared.schemas import OrRefusal, sort_out
@@ -72,8 +74,21 @@ async def redeem(request: Request, body: RedemptionIn, caller: Writer, dry_run: 
     It is `granted` at once, or `pending` until the service that delivers has confirmed; if that cannot
     deliver, it is `declined` and the points are back in the lots they came from.
     """
-    command = Redeem(body.member_id, body.reward_id, body.order_id, caller.key_id)
-    return await desk(request, redeem_desk.name).answer(request, command)
+    return await desk(request, redeem_desk.name).answer(request, _command(body, caller))
+
+
+def _command(body: RedemptionIn, caller: Caller) -> Redeem:
+    return Redeem(body.member_id, body.reward_id, body.order_id, caller.key_id)
+
+
+def _read(body: bytes, caller: Caller) -> Redeem | None:
+    try:
+        return _command(RedemptionIn.model_validate_json(body), caller)
+    except ValidationError:
+        return None
+
+
+fast_redeem = FastRoute("/v1/redemptions", "points:write", redeem_desk, _read)
 
 
 @router.get("/redemptions/{redemption_id}", responses=problem_responses(RedemptionNotFound))
