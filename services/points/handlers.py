@@ -162,8 +162,10 @@ async def on_member_linked(
 @handlers.on(MemberCreated, when=lambda member: member.tier is not None)
 async def on_member_created(session: AsyncSession, events: Sequence[Envelope[MemberCreated]]) -> None:
     """Remember the tier that everybody joins in."""
-    joined = (envelope.data for envelope in events)
-    changes = [TierRow(member.member_id, member.tier, None, member.created_at) for member in joined]
+    changes = [
+        TierRow(member.member_id, member.tier, None, member.created_at, envelope.id)
+        for member, envelope in ((envelope.data, envelope) for envelope in events)
+    ]
     await operations.record_tiers(session, changes)
 
 
@@ -173,8 +175,10 @@ async def on_tier_changed(
 ) -> None:
     """Remember who holds which tier, and what it makes of points."""
     changes = [
-        TierRow(change.member_id, change.to_tier, change.points_multiplier_percent, change.changed_at)
-        for change in (envelope.data for envelope in events)
+        TierRow(
+            change.member_id, change.to_tier, change.points_multiplier_percent, change.changed_at, envelope.id
+        )
+        for change, envelope in ((envelope.data, envelope) for envelope in events)
     ]
     await operations.record_tiers(session, changes)
     bought = [

@@ -13,6 +13,7 @@ from services.points import operations
 from services.points.domain.rule_sets import PROGRAM
 from services.points.operations import BirthdayRow, Earn, Refund, TierRow
 from shared.events import OrderLine, Participation
+from shared.ids import new_id
 from tests.fixtures.moment import now
 from tests.points.ledger import DAY, Books, earn_of, outbox, refund_of
 
@@ -205,7 +206,11 @@ async def test_first_order_tier_and_birthday_multiply(books: Books) -> None:
     )
     async with books.database.transaction() as session:
         await operations.record_tiers(
-            session, [TierRow(member, "gold", None, now()), TierRow(other, "silver", 125, now())]
+            session,
+            [
+                TierRow(member, "gold", None, now(), new_id()),
+                TierRow(other, "silver", 125, now(), new_id()),
+            ],
         )
         await operations.record_birthdays(
             session,

@@ -178,26 +178,28 @@ async def test_what_cannot_be_posted_is_refused_for_the_dead_letters(books: Book
             await hear(session, type(wrong)(**_fields(wrong) | {"currency": "EUR"}))
 
 
-async def test_the_latest_tier_holds_in_whatever_order_it_is_heard(books: Books) -> None:
+async def test_the_tier_that_was_said_last_holds_in_whatever_order_it_is_heard(books: Books) -> None:
+    """Tiers change as of payments, which may be older than the membership and than changes before."""
     member, other = uuid4(), uuid4()
-    silver = MemberTierUpgraded(
-        member_id=member, to_tier="silver", changed_at=now() - 2 * DAY, reason="spend"
+    joined = [
+        MemberCreated(member_id=who, source="shop", external_id="1", created_at=now(), tier="base")
+        for who in (member, other)
+    ]
+    silver, gold = (
+        MemberTierUpgraded(
+            member_id=member,
+            to_tier=tier,
+            changed_at=now() - days * DAY,
+            reason="spend",
+            points_multiplier_percent=percent,
+        )
+        for tier, days, percent in (("silver", 2, None), ("gold", 9, 150))
     )
-    gold = MemberTierUpgraded(
-        member_id=member,
-        to_tier="gold",
-        changed_at=now() - DAY,
-        reason="spend",
-        points_multiplier_percent=150,
-    )
-    fallen = MemberTierDowngraded(member_id=other, from_tier="gold", changed_at=now(), reason="refund")
-    joined = MemberCreated(
-        member_id=other, source="shop", external_id="1", created_at=now() - DAY, tier="base"
-    )
-    async with books.database.transaction() as session:
-        await hear(session, gold, silver, joined)
-    async with books.database.transaction() as session:
-        await hear(session, silver, fallen, joined, fallen)
+    fallen = MemberTierDowngraded(member_id=other, from_tier="gold", changed_at=now() - DAY, reason="refund")
+    said = [envelope(event) for event in (*joined, silver, gold, fallen)]
+    for order in (said, said[::-1], [said[3], said[0]], [said[2], said[4], said[1]]):
+        async with books.database.transaction() as session:
+            await handlers.dispatch(session, order)
     rows = await books.rows("SELECT member_id, tier, points_multiplier_percent FROM member_tiers")
     assert {tuple(row) for row in rows} == {(member, "gold", 150), (other, None, None)}
 

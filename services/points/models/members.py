@@ -29,3 +29,5 @@ class MemberTier(Base):
     # What the tier makes of points earned; none is 100.
     points_multiplier_percent: Mapped[int | None] = mapped_column(Integer)
     changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    # The event that said so; ids of events ascend as they are said.
+    event_id: Mapped[UUID | None] = mapped_column(Uuid)

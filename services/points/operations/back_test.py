@@ -25,7 +25,7 @@ from services.points.repository import tiers as tier_repository
 from services.points.repository.back_tests import BackTest, EarnedRow, TierAnswer
 from services.points.repository.caps import BirthdayRow
 from services.points.repository.details import EntryColumns, facts_of, member_of, read_detail
-from services.points.repository.tiers import TierRow
+from services.points.repository.tiers import HeldTier
 from shared.events import MAX_RECOUNTED, Recount, RecountedOrder, TrialRecounted
 from shared.ids import new_id
 from shared.outbox import emit
@@ -177,7 +177,7 @@ def _orders(changes: Sequence[Change]) -> list[RecountedOrder]:
 def _earned(
     row: EarnedRow,
     book: RuleBook,
-    tier: TierRow | None,
+    tier: HeldTier | None,
     birthday: BirthdayRow | None,
     refunded: EarnedOrder | None,
 ) -> Earned:

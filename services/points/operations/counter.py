@@ -25,7 +25,7 @@ from services.points.repository import reversals
 from services.points.repository import rewards as repository
 from services.points.repository import tiers as tier_repository
 from services.points.repository.redemptions import Asked, Counted, RedemptionRow
-from services.points.repository.tiers import TierRow
+from services.points.repository.tiers import HeldTier
 from services.points.settings import settings
 from shared.clock import zone
 from shared.events import PointsRedeemed, RewardGranted
@@ -70,7 +70,7 @@ class Counter:
         rewards: dict[UUID, Reward],
         lots: dict[UUID, list[Lot]],
         counts: dict[tuple[UUID, UUID], Counted],
-        tiers: Mapping[UUID, TierRow],
+        tiers: Mapping[UUID, HeldTier],
     ) -> None:
         self.ledger = ledger
         self.rewards = rewards

@@ -20,7 +20,7 @@ from services.points.repository import tiers as tier_repository
 from services.points.repository.details import RulesDetail, read_detail
 from services.points.repository.explain import OpenHold, OpenLot, RefundHeard, Step
 from services.points.repository.rules import RuleVersion
-from services.points.repository.tiers import TierRow
+from services.points.repository.tiers import HeldTier
 from shared.money import decimal_text
 
 # An explanation is for a person to read; lists with cursors are for the rest.
@@ -48,7 +48,7 @@ class Explanation:
     """How a member's balance came about: what there was before, step by step, and what it is made of."""
 
     balance: Balance
-    tier: TierRow | None
+    tier: HeldTier | None
     earlier_points: int
     steps: list[ExplainedStep]
     lots: Sequence[OpenLot]

@@ -24,7 +24,7 @@ from services.points.repository import caps as repository
 from services.points.repository import tiers as tier_repository
 from services.points.repository.caps import BirthdayRow
 from services.points.repository.details import RulesDetail, rules_detail
-from services.points.repository.tiers import TierRow
+from services.points.repository.tiers import HeldTier
 from shared.events import OrderPaid
 from shared.ids import driver_id
 from shared.money import UnknownCurrency
@@ -81,7 +81,7 @@ def _refusal(command: Earn, error: Exception) -> Refusal:
 class _Knowledge:
     """What the rule sets of a batch ask for, and what the batch itself adds to it as it goes along."""
 
-    tiers: Mapping[UUID, TierRow] = field(default_factory=dict)
+    tiers: Mapping[UUID, HeldTier] = field(default_factory=dict)
     birthdays: Mapping[UUID, BirthdayRow] = field(default_factory=dict)
     with_orders: set[UUID] = field(default_factory=set)
     used: dict[Window, int] = field(default_factory=dict)

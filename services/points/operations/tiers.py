@@ -10,10 +10,14 @@ from services.points.repository.tiers import TierRow
 
 
 async def record_tiers(session: AsyncSession, changes: Sequence[TierRow]) -> None:
-    """Remember the latest tier of each member, in whatever order the changes are heard."""
+    """Remember the tier of each member that was said last, in whatever order the changes are heard.
+
+    Not the one with the latest date: a payment of last week that is told of today changes a tier as of then,
+    after a member joined today.
+    """
     latest: dict[UUID, TierRow] = {}
     for change in changes:
         known = latest.get(change.member_id)
-        if known is None or known.changed_at <= change.changed_at:
+        if known is None or known.event_id <= change.event_id:
             latest[change.member_id] = change
     await repository.save_tiers(session, list(latest.values()))

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
-class TierRow(NamedTuple):
-    """A row of `member_tiers`, in the order of SAVE_TIERS."""
+class HeldTier(NamedTuple):
+    """The tier that a member holds, as members said."""
 
     member_id: UUID
     tier: str | None
@@ -18,16 +18,26 @@ class TierRow(NamedTuple):
     changed_at: datetime
 
 
-# The latest change holds, whatever was heard last.
+class TierRow(NamedTuple):
+    """A row of `member_tiers`, in the order of SAVE_TIERS."""
+
+    member_id: UUID
+    tier: str | None
+    points_multiplier_percent: int | None
+    changed_at: datetime
+    event_id: UUID
+
+
+# What was said last holds, whatever was heard last and whatever date it bears.
 SAVE_TIERS = text(
     """
-    INSERT INTO member_tiers (member_id, tier, points_multiplier_percent, changed_at)
+    INSERT INTO member_tiers (member_id, tier, points_multiplier_percent, changed_at, event_id)
     SELECT * FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS text[]), CAST(:p2 AS int[]),
-                         CAST(:p3 AS timestamptz[]))
+                         CAST(:p3 AS timestamptz[]), CAST(:p4 AS uuid[]))
     ON CONFLICT (member_id) DO UPDATE
     SET tier = excluded.tier, points_multiplier_percent = excluded.points_multiplier_percent,
-        changed_at = excluded.changed_at
-    WHERE member_tiers.changed_at <= excluded.changed_at
+        changed_at = excluded.changed_at, event_id = excluded.event_id
+    WHERE member_tiers.event_id IS NULL OR member_tiers.event_id <= excluded.event_id
     """
 )
 
@@ -46,7 +56,7 @@ async def save_tiers(session: AsyncSession, rows: Sequence[TierRow]) -> None:
         await session.execute(SAVE_TIERS, {f"p{number}": column for number, column in enumerate(columns)})
 
 
-async def tiers_of(session: AsyncSession, member_ids: Iterable[UUID]) -> dict[UUID, TierRow]:
+async def tiers_of(session: AsyncSession, member_ids: Iterable[UUID]) -> dict[UUID, HeldTier]:
     """Return the tiers of those of the members that have been heard of."""
     rows = await session.execute(TIERS, {"member_ids": list(member_ids)})
-    return {row.member_id: TierRow(*row) for row in rows}
+    return {row.member_id: HeldTier(*row) for row in rows}
