@@ -17,13 +17,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 
 from shared.database import Database
-from shared.platform_tables import add_platform_tables
 
 __all__ = [
     "at_head",
-    "create_platform_tables",
     "differences",
-    "drop_platform_tables",
     "heads",
     "run_environment",
     "upgrade",
@@ -89,21 +86,3 @@ def run_environment(metadata: MetaData) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
-
-
-def _platform_metadata() -> MetaData:
-    from shared.database import new_metadata
-
-    metadata = new_metadata()
-    add_platform_tables(metadata)
-    return metadata
-
-
-def create_platform_tables(connection: Connection) -> None:
-    """Create outbox, inbox, idempotency, dead letters and API keys; part of every first migration."""
-    _platform_metadata().create_all(connection)
-
-
-def drop_platform_tables(connection: Connection) -> None:
-    """Undo `create_platform_tables`."""
-    _platform_metadata().drop_all(connection)

@@ -1,4 +1,7 @@
-"""The tables that every service has beside its own, in one place so that models and migrations agree."""
+"""The tables that every service has beside its own, as they are now.
+
+How they came to be so is in `platform_migrations`.
+"""
 
 from sqlalchemy import MetaData
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from shared.migrations import create_platform_tables, drop_platform_tables
+from shared.platform_migrations import create_platform_tables_v1, drop_platform_tables_v1
 
 revision = "0001"
 down_revision = None
@@ -31,7 +31,7 @@ MEMBER_IDENTITIES = """
 
 
 def upgrade() -> None:
-    create_platform_tables(op.get_bind())
+    create_platform_tables_v1(op.get_bind())
     op.create_table(
         "campaign_counts",
         sa.Column("activity_id", sa.Uuid(), autoincrement=False, nullable=False),
@@ -328,4 +328,4 @@ def downgrade() -> None:
     op.drop_table("refund_facts")
     op.drop_table("order_line_facts")
     op.drop_table("order_facts")
-    drop_platform_tables(op.get_bind())
+    drop_platform_tables_v1(op.get_bind())

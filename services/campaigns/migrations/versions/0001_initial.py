@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from shared.migrations import create_platform_tables, drop_platform_tables
+from shared.platform_migrations import create_platform_tables_v1, drop_platform_tables_v1
 
 revision = "0001"
 down_revision = None
@@ -307,7 +307,7 @@ TABLES = (
 
 def upgrade() -> None:
     """Make the platform tables and those of campaigns."""
-    create_platform_tables(op.get_bind())
+    create_platform_tables_v1(op.get_bind())
     for statement in STATEMENTS:
         op.execute(statement)
 
@@ -316,4 +316,4 @@ def downgrade() -> None:
     """Drop everything that `upgrade` made."""
     for table in reversed(TABLES):
         op.drop_table(table)
-    drop_platform_tables(op.get_bind())
+    drop_platform_tables_v1(op.get_bind())

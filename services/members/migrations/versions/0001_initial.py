@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from shared.migrations import create_platform_tables, drop_platform_tables
+from shared.platform_migrations import create_platform_tables_v1, drop_platform_tables_v1
 
 revision = "0001"
 down_revision = None
@@ -253,7 +253,7 @@ def _create_program() -> None:
 
 
 def upgrade() -> None:
-    create_platform_tables(op.get_bind())
+    create_platform_tables_v1(op.get_bind())
     _create_people()
     _create_consents()
     _create_orders()
@@ -277,4 +277,4 @@ def downgrade() -> None:
         "members",
     ):
         op.drop_table(table)
-    drop_platform_tables(op.get_bind())
+    drop_platform_tables_v1(op.get_bind())

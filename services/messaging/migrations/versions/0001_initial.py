@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from shared.migrations import create_platform_tables, drop_platform_tables
+from shared.platform_migrations import create_platform_tables_v1, drop_platform_tables_v1
 
 revision = "0001"
 down_revision = None
@@ -54,7 +54,7 @@ WELCOME_VARIABLES = {"member.display_name": {"default": "there"}}
 
 
 def upgrade() -> None:
-    create_platform_tables(op.get_bind())
+    create_platform_tables_v1(op.get_bind())
     op.create_table(
         "consents",
         sa.Column("member_id", sa.Uuid(), nullable=False),
@@ -350,4 +350,4 @@ def downgrade() -> None:
     op.drop_table("suppressions")
     op.drop_table("contacts")
     op.drop_table("consents")
-    drop_platform_tables(op.get_bind())
+    drop_platform_tables_v1(op.get_bind())

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.migrations import create_platform_tables, drop_platform_tables
+from shared.platform_migrations import create_platform_tables_v1, drop_platform_tables_v1
 
 revision = "0001"
 down_revision = None
@@ -21,7 +21,7 @@ def check(name: str, condition: str) -> sa.CheckConstraint:
 
 
 def upgrade() -> None:
-    create_platform_tables(op.get_bind())
+    create_platform_tables_v1(op.get_bind())
     _create_accounts()
     _create_entries()
     _create_lots()
@@ -227,4 +227,4 @@ def downgrade() -> None:
         "accounts",
     ):
         op.drop_table(table)
-    drop_platform_tables(op.get_bind())
+    drop_platform_tables_v1(op.get_bind())
