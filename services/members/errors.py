@@ -7,6 +7,7 @@ __all__ = [
     "AttributesInvalid",
     "BirthdayChangeLimitReached",
     "CancellationConflict",
+    "DeliveryConflict",
     "GroupNotEmpty",
     "GroupNotFound",
     "IdentityTaken",
@@ -44,6 +45,10 @@ class RefundConflict(Conflict):
 
 class CancellationConflict(Conflict):
     """The order was cancelled before with other content."""
+
+
+class DeliveryConflict(Conflict):
+    """The order was said to be delivered before, at another time."""
 
 
 class OrderTotalMismatch(Refusal):

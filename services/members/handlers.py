@@ -1,13 +1,14 @@
 """What members hears."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members import operations
 from services.members.domain import Statement
 from services.members.operations import PointsChange, TierPurchase
-from services.members.schemas import OrderIn
+from services.members.schemas import DeliveryIn, OrderIn
 from shared.consumer import Handlers
 from shared.events import (
     ConsentWithdrawn,
@@ -30,15 +31,33 @@ handlers = Handlers()
 async def on_orders_submitted(
     session: AsyncSession, events: Sequence[Envelope[StorefrontOrderSubmitted]]
 ) -> None:
-    """Take in orders as if they had come to `POST /v1/orders`; a bad one is refused into the dead letters."""
+    """Take in what might have come to `POST /v1/orders` or `/v1/deliveries`; the bad go to the dead letters.
+
+    Only a delivery has no lines. Orders come first: a delivery of the same batch waits for nothing then.
+    """
+    documents = [event.data.document for event in events]
+    deliveries = [document for document in documents if _is_delivery(document)]
+    orders = [document for document in documents if not _is_delivery(document)]
+    taken: list[Any] = []
+    taken += await operations.take_orders(session, _commands(OrderIn, orders), actor="storefront.orders")
+    if deliveries:
+        taken += await operations.take_deliveries(session, _commands(DeliveryIn, deliveries))
+    for result in taken:
+        if isinstance(result, Refusal):
+            raise result
+
+
+def _is_delivery(document: dict[str, Any]) -> bool:
+    return "delivered_at" in document and "lines" not in document
+
+
+def _commands(model: type[Any], documents: Sequence[dict[str, Any]]) -> list[Any]:
     commands = []
-    for item in validate_items(OrderIn, [event.data.document for event in events]):
+    for item in validate_items(model, documents):
         if isinstance(item, Refusal):
             raise item
         commands.append(item.command())
-    for result in await operations.take_orders(session, commands, actor="storefront.orders"):
-        if isinstance(result, Refusal):
-            raise result
+    return commands
 
 
 @handlers.on(ConsentWithdrawn)

@@ -1,7 +1,8 @@
 """What points hear: orders that are paid earn, orders that are refunded give back, members hold tiers.
 
 `order.cancelled` takes nothing back: calling an order off moves no money, and what was paid for it comes back
-as `order.refunded`. What members spent or held for the order is theirs again.
+as `order.refunded`. What members spent or held for the order is theirs again. `order.delivered` lets points
+mature that a rule has wait for it.
 Orders that are placed are shipped for free where the member chose so; orders that are called off undo that,
 and so do orders that are refunded whole. Whoever delivers a reward says whether it could.
 """
@@ -17,6 +18,7 @@ from services.points.operations import (
     CalledOff,
     Cancel,
     Decline,
+    Delivered,
     Earn,
     Joined,
     Link,
@@ -42,6 +44,7 @@ from shared.events import (
     MemberTierUpgraded,
     MemberUnmerged,
     OrderCancelled,
+    OrderDelivered,
     OrderPaid,
     OrderPlaced,
     OrderRefunded,
@@ -144,6 +147,13 @@ async def on_order_cancelled(session: AsyncSession, events: Sequence[Envelope[Or
         [CalledOff(item.order_id, item.member_id, "order_cancelled", item.actor) for item in commands],
     )
     await operations.cancel(session, commands)
+
+
+@handlers.on(OrderDelivered)
+async def on_order_delivered(session: AsyncSession, events: Sequence[Envelope[OrderDelivered]]) -> None:
+    """Let points mature that wait for delivery."""
+    orders = (envelope.data for envelope in events)
+    await operations.deliver(session, [Delivered(order.order_id, order.delivered_at) for order in orders])
 
 
 @handlers.on(MemberMerged, MemberUnmerged)

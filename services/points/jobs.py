@@ -15,6 +15,13 @@ async def expire_points(database: Database) -> int:
         return await operations.expire(session, limit=settings().expiry_chunk_accounts)
 
 
+@jobs.every(10.0)
+async def mature_early_deliveries(database: Database) -> int:
+    """Let points mature whose order was heard to be delivered before it was heard to be paid."""
+    async with database.transaction() as session:
+        return await operations.deliver_early(session, limit=settings().expiry_chunk_accounts)
+
+
 @jobs.every(60.0)
 async def lapse_adjustments(database: Database) -> int:
     """Let proposals lapse that nobody has approved or rejected in time."""

@@ -62,6 +62,7 @@ from shared.events.messages import (
 )
 from shared.events.orders import (
     OrderCancelled,
+    OrderDelivered,
     OrderLine,
     OrderPaid,
     OrderPlaced,
@@ -152,6 +153,7 @@ __all__ = [
     "MessageFailed",
     "MessageSent",
     "OrderCancelled",
+    "OrderDelivered",
     "OrderLine",
     "OrderPaid",
     "OrderPlaced",

@@ -164,3 +164,13 @@ class OrderCancelled(AboutOrder, type="order.cancelled", topic="orders", key="me
 
     cancelled_at: Annotated[Instant, says("When the order was called off.")]
     reason: Annotated[Sentence | None, says("Why, as the source says it.")] = None
+
+
+class OrderDelivered(AboutOrder, type="order.delivered", topic="orders", key="member_id"):
+    """A paid order reached its customer whole; it is said once, and after the payment.
+
+    Stated by: members.
+    Heard by: points, messaging, analytics.
+    """
+
+    delivered_at: Annotated[Instant, says("When it was handed over, by the carrier's or the shop's clock.")]

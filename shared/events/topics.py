@@ -48,7 +48,10 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic(name="orders", carries="Orders as they are placed, paid, refunded and cancelled, by member."),
+        Topic(
+            name="orders",
+            carries="Orders as they are placed, paid, delivered, refunded, cancelled; by member.",
+        ),
         Topic(name="members", carries="What happens to members: identity, tier, tags, consent, erasure."),
         Topic(
             name="member-profiles",
@@ -73,7 +76,7 @@ TOPICS: dict[str, Topic] = {
         Topic(name="reports", carries="Published figures that changed afterwards, by report."),
         Topic(
             name="storefront.orders",
-            carries="Raw order documents that storefronts hand in over the bus.",
+            carries="Raw documents of orders and deliveries that storefronts hand in over the bus.",
             retention=_INBOUND,
             personal=True,
             until_read=True,

@@ -8,14 +8,22 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.members import operations
-from services.members.operations import CancellationTaken, Merge, Merged, OrderTaken, RefundTaken, Summary
+from services.members.operations import (
+    CancellationTaken,
+    DeliveryTaken,
+    Merge,
+    Merged,
+    OrderTaken,
+    RefundTaken,
+    Summary,
+)
 from services.members.repository import people
-from services.members.schemas import CancellationIn, OrderIn, RefundIn
+from services.members.schemas import CancellationIn, DeliveryIn, OrderIn, RefundIn
 from shared.database import Database
 from shared.problems import Refusal
 from tests.fixtures.services import emitted
 
-__all__ = ["Shop", "cancellation", "day", "order", "refund"]
+__all__ = ["Shop", "cancellation", "day", "delivery", "order", "refund"]
 
 Said = list[tuple[str, str, Any]]
 
@@ -62,6 +70,16 @@ def cancellation(number: int | str, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
+def delivery(number: int | str, **fields: Any) -> dict[str, Any]:
+    """Return a delivery document for the order of that number."""
+    return {
+        "source": "amazon",
+        "shop_id": "us-1",
+        "external_order_id": f"o{number}",
+        "delivered_at": day(4),
+    } | fields
+
+
 @dataclass
 class Shop:
     """The operations on a fresh database, a transaction per call."""
@@ -82,6 +100,11 @@ class Shop:
         commands = [CancellationIn.model_validate(document).command() for document in documents]
         async with self.database.transaction() as session:
             return await operations.take_cancellations(session, commands)
+
+    async def deliver(self, *documents: dict[str, Any]) -> list[DeliveryTaken | Refusal]:
+        commands = [DeliveryIn.model_validate(document).command() for document in documents]
+        async with self.database.transaction() as session:
+            return await operations.take_deliveries(session, commands)
 
     async def merge(self, surviving: str, merged: str) -> Merged | Refusal:
         """Merge two customers of the one source."""
@@ -166,6 +189,8 @@ class Shop:
         assert wrong_tier == []
         ((parked,),) = await self.rows("SELECT count(*) FROM refunds WHERE state = 'parked'")
         assert summary.parked_refunds == parked
+        ((parked,),) = await self.rows("SELECT count(*) FROM deliveries WHERE state = 'parked'")
+        assert summary.parked_deliveries == parked
 
     async def everything(self) -> dict[str, Sequence[tuple[Any, ...]]]:
         """Return what the tables hold under the names that do not depend on when or how it came."""
@@ -184,6 +209,9 @@ class Shop:
             ),
             "refunds": await self.rows(
                 "SELECT external_order_id, refund_id, state FROM refunds ORDER BY 1, 2"
+            ),
+            "deliveries": await self.rows(
+                "SELECT external_order_id, delivered_at, state FROM deliveries ORDER BY 1"
             ),
             "consents": await self.rows(
                 "SELECT i.external_id, c.channel, c.purpose, c.granted, c.stated_at FROM consents AS c"

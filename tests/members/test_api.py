@@ -13,7 +13,7 @@ from shared.auth import create_key
 from shared.database import Database
 from shared.ids import new_id
 from shared.testing import api_client
-from tests.members.shop import Shop, cancellation, day, order, refund
+from tests.members.shop import Shop, cancellation, day, delivery, order, refund
 
 NDJSON = {"content-type": "application/x-ndjson"}
 JSON = {"content-type": "application/json"}
@@ -244,7 +244,14 @@ async def test_refunds_and_cancellations(client: httpx.AsyncClient) -> None:
     assert codes(bad) == ["invalid_item", "invalid_item"]
     twice = [{"line_no": 1, "quantity": 1, "amount_minor": 1}] * 2
     assert codes(await post(client, [refund(1, "e", 2, lines=twice)], "/v1/refunds")) == ["invalid_item"]
+    both = await post(client, [delivery(1), delivery(2), delivery(1, delivered_at=day(9))], "/v1/deliveries")
+    assert codes(both) == ["accepted", "accepted", "delivery_conflict"]
+    assert [item.get("state") for item in both.json()["results"]] == ["applied", "parked", None]
+    assert (await post(client, delivery(4), "/v1/deliveries")).status_code == 202
+    told = await client.get(f"/v1/orders/{both.json()['results'][0]['order_id']}")
+    assert told.json()["delivered_at"].startswith(day(4)[:19])
     summary = (await client.get("/v1/summary")).json()
+    assert summary["parked_deliveries"] == 2
     assert summary["orders"] == {"placed": 0, "paid": 0, "refunded": 0, "cancelled": 1, "total": 1}
     assert (summary["revenue_minor"], summary["refunded_minor"]) == ({"USD": 1_000}, {"USD": 1_000})
 

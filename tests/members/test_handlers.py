@@ -12,7 +12,7 @@ from shared.database import Database
 from shared.events import ConsentWithdrawn, Envelope, Event, StorefrontOrderSubmitted
 from shared.ids import new_id
 from tests.fixtures.platform import Topicful
-from tests.members.shop import Shop, order
+from tests.members.shop import Shop, day, delivery, order
 
 
 def envelope(event: Event) -> Envelope[Any]:
@@ -63,6 +63,23 @@ async def test_a_document_without_headers_is_read_too(shop: Shop) -> None:
     bare = Record(record.topic, 0, 0, record.key, record.value, (), record.timestamp)
     await _consumer(shop.database).apply([bare])
     assert (await shop.summary()).orders["paid"] == 1
+
+
+async def test_deliveries_from_the_bus_twice_and_before_their_orders_come_to_the_same(shop: Shop) -> None:
+    documents = [order(number) for number in range(8)] + [delivery(number) for number in range(8)]
+    events = [StorefrontOrderSubmitted(document=document) for document in documents] * 2
+    random.Random(5).shuffle(events)
+    for start in range(0, len(events), 5):
+        await hear(shop.database, events[start : start + 5])
+    assert len(await shop.said("order.delivered")) == 8
+    assert await shop.rows("SELECT DISTINCT state FROM deliveries") == [("applied",)]
+    topic = Topicful()
+    record = topic.record(StorefrontOrderSubmitted(document=delivery(1, delivered_at=day(9))))
+    bare = Record(record.topic, 0, 0, record.key, record.value, (), record.timestamp)
+    wrong = topic.record(StorefrontOrderSubmitted(document={"delivered_at": "yesterday"}))
+    await _consumer(shop.database).apply([bare, wrong])
+    codes = await shop.rows("SELECT code FROM dead_letters")
+    assert sorted(codes) == [("delivery_conflict",), ("invalid_item",)]
 
 
 async def test_a_no_on_the_channel_becomes_the_consent_of_record(shop: Shop) -> None:

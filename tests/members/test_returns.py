@@ -2,14 +2,16 @@
 
 import asyncio
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from services.members import operations
-from services.members.operations import CancellationTaken, RefundTaken
+from services.members.operations import CancellationTaken, DeliveryTaken, RefundTaken
+from services.members.schemas import DeliveryIn
 from shared.problems import Refusal
-from tests.members.shop import Shop, cancellation, day, order, refund
+from tests.members.shop import Shop, cancellation, day, delivery, order, refund
 
 LINES = [
     {"sku": "a", "quantity": 3, "unit_price_minor": 100},
@@ -17,7 +19,9 @@ LINES = [
 ]
 
 
-def fate(results: list[RefundTaken | Refusal] | list[CancellationTaken | Refusal]) -> list[str]:
+def fate(
+    results: list[RefundTaken | Refusal] | list[CancellationTaken | Refusal] | list[DeliveryTaken | Refusal],
+) -> list[str]:
     return [
         result.code if isinstance(result, Refusal) else result.state if result.changed else "unchanged"
         for result in results
@@ -180,6 +184,46 @@ async def test_the_same_return_many_times_at_once_happens_once(shop: Shop, known
     await shop.audit()
 
 
+async def test_an_order_is_delivered_once_and_after_its_payment(shop: Shop) -> None:
+    assert fate(await shop.deliver(delivery(1), delivery(2), delivery(1))) == [
+        "parked",
+        "parked",
+        "unchanged",
+    ]
+    assert (await shop.summary()).parked_deliveries == 2
+    # Paid on delivery: it is here, and nobody is told of it yet.
+    await shop.take(order(1, paid_at=None), order(3))
+    assert fate(await shop.deliver(delivery(1), delivery(3), delivery(3, delivered_at=day(5)))) == [
+        "unchanged",
+        "applied",
+        "delivery_conflict",
+    ]
+    assert [event["external_order_id"] for _, _, event in await shop.said("order.delivered")] == ["o3"]
+    await shop.take(order(1), order(2))
+    assert [event["external_order_id"] for _, _, event in await shop.said("order.delivered")] == [
+        "o3",
+        "o1",
+        "o2",
+    ]
+    said = await shop.types_said()
+    assert said.index("order.paid") < said.index("order.delivered")
+    assert (await shop.summary()).parked_deliveries == 0
+    assert fate(await shop.deliver(delivery(1))) == ["unchanged"]
+    await shop.audit()
+
+
+async def test_a_delivery_that_crossed_its_payment_is_said_by_the_job(shop: Shop) -> None:
+    async with shop.database.transaction() as session:
+        await operations.take_deliveries(session, [DeliveryIn.model_validate(delivery(1)).command()])
+        await shop.take(order(1))
+    assert await shop.said("order.delivered") == []
+    for looked_at in (1, 0):
+        async with shop.database.transaction() as session:
+            assert await operations.apply_parked(session, limit=10) == looked_at
+    assert len(await shop.said("order.delivered")) == 1
+    await shop.audit()
+
+
 def story() -> list[tuple[str, dict[str, Any]]]:
     chance = random.Random(11)
     statements: list[tuple[str, dict[str, Any]]] = []
@@ -192,12 +236,14 @@ def story() -> list[tuple[str, dict[str, Any]]]:
             statements += parts[: chance.randrange(4)]
         if chance.random() < 0.2:
             statements.append(("cancel", cancellation(number)))
+        if chance.random() < 0.5:
+            statements.append(("deliver", delivery(number)))
     return statements
 
 
 async def play(shop: Shop, statements: list[tuple[str, dict[str, Any]]], size: int) -> None:
     for start in range(0, len(statements), size):
-        for verb in ("take", "refund", "cancel"):
+        for verb in ("take", "refund", "cancel", "deliver"):
             batch = [document for kind, document in statements[start : start + size] if kind == verb]
             if batch:
                 results = await getattr(shop, verb)(*batch)
@@ -211,9 +257,11 @@ async def test_statements_in_any_order_and_number_come_to_the_same(shop: Shop, s
     await play(shop, statements, 13)
     await shop.audit()
     shuffled = await shop.everything()
-    said = sorted(kind for kind in await shop.types_said() if kind in ("order.refunded", "order.cancelled"))
-    kinds = [kind for kind, _ in story()]
-    assert said == ["order.cancelled"] * kinds.count("cancel") + ["order.refunded"] * kinds.count("refund")
+    said = Counter(await shop.types_said())
+    kinds = Counter(kind for kind, _ in story())
+    assert [said[f"order.{state}"] for state in ("cancelled", "refunded", "delivered")] == [
+        kinds[verb] for verb in ("cancel", "refund", "deliver")
+    ]
     await play(shop, story(), 7)
     assert await shop.everything() == shuffled
     assert {state for _, _, state in shuffled["refunds"]} == {"applied"}

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.points import operations
 from services.points.errors import RefundCurrencyMismatch, UnknownOrderCurrency
 from services.points.handlers import handlers
 from shared.events import (
@@ -15,6 +16,7 @@ from shared.events import (
     MemberCreated,
     MemberTierDowngraded,
     MemberTierUpgraded,
+    OrderDelivered,
     OrderPaid,
     OrderRefunded,
 )
@@ -50,6 +52,17 @@ def refunded(order: OrderPaid, amount_minor: int, refund_id: str, *, complete: b
         currency=order.currency,
         amount_minor=amount_minor,
         complete=complete,
+    )
+
+
+def delivered(order: OrderPaid) -> OrderDelivered:
+    return OrderDelivered(
+        order_id=order.order_id,
+        member_id=order.member_id,
+        source=order.source,
+        shop_id=order.shop_id,
+        external_order_id=order.external_order_id,
+        delivered_at=now(),
     )
 
 
@@ -213,6 +226,7 @@ def test_what_is_heard() -> None:
         "order.paid",
         "order.refunded",
         "order.cancelled",
+        "order.delivered",
         "member.merged",
         "member.unmerged",
         "member.created",
@@ -229,3 +243,35 @@ def test_what_is_heard() -> None:
         "trial.tiers_judged",
     }
     assert isinstance(envelope(paid(uuid4(), 1)), Envelope)
+
+
+async def test_points_that_wait_for_delivery_mature_with_it_whichever_is_heard_first(books: Books) -> None:
+    await books.rule_set(matures={"on": "delivered"})
+    members = [uuid4() for _ in range(6)]
+    orders = [paid(member_id, 10_000) for member_id in members]
+    news: list[Event] = [*orders, *map(delivered, orders[:4])] * 3
+    random.Random(3).shuffle(news)
+    for start in range(0, len(news), 4):
+        async with books.database.transaction() as session:
+            await hear(session, *news[start : start + 4])
+    async with books.database.transaction() as session:
+        await operations.deliver_early(session, limit=100)
+    async with books.database.transaction() as session:
+        assert await operations.deliver_early(session, limit=100) == 0
+    for number, member_id in enumerate(members):
+        balance = await books.balance(member_id)
+        states = (balance.available_points, balance.pending_points)
+        assert states == ((100, 0) if number < 4 else (0, 100))
+    async with books.database.reading() as session:
+        assert len(await outbox(session, "points.matured")) == 4
+    assert await books.rows("SELECT order_id FROM early_deliveries") == []
+    await books.assert_balanced()
+
+
+async def test_delivery_does_not_shorten_a_return_window(books: Books) -> None:
+    await books.rule_set(matures={"after_days": 14})
+    member_id = uuid4()
+    order = paid(member_id, 10_000)
+    async with books.database.transaction() as session:
+        await hear(session, order, delivered(order))
+    assert (await books.balance(member_id)).pending_points == 100

@@ -1,4 +1,6 @@
-"""Orders, refunds and cancellations as facts."""
+"""Orders, refunds, cancellations and deliveries as facts."""
+
+from datetime import datetime
 
 from services.analytics.domain import (
     Batch,
@@ -11,7 +13,7 @@ from services.analytics.domain import (
     line_revenues,
 )
 from services.analytics.handlers.facts import Translations, fact
-from shared.events import Envelope, Event, OrderCancelled, OrderPaid, OrderRefunded
+from shared.events import Envelope, Event, OrderCancelled, OrderDelivered, OrderPaid, OrderRefunded
 
 __all__ = ["TRANSLATIONS", "order_paid", "order_refunded"]
 
@@ -85,10 +87,20 @@ def order_refunded(batch: Batch, envelope: Envelope[Event], data: OrderRefunded,
 
 
 def _cancelled(envelope: Envelope[Event], data: OrderCancelled, days: ShopDays) -> EventFact:
+    return _once_an_order(envelope, data, data.cancelled_at, days)
+
+
+def _delivered(envelope: Envelope[Event], data: OrderDelivered, days: ShopDays) -> EventFact:
+    return _once_an_order(envelope, data, data.delivered_at, days)
+
+
+def _once_an_order(
+    envelope: Envelope[Event], data: OrderCancelled | OrderDelivered, at: datetime, days: ShopDays
+) -> EventFact:
     return fact(
         envelope,
         data.order_id,
-        data.cancelled_at,
+        at,
         days,
         shop=(data.source, data.shop_id),
         member_id=data.member_id,
@@ -96,4 +108,4 @@ def _cancelled(envelope: Envelope[Event], data: OrderCancelled, days: ShopDays) 
     )
 
 
-TRANSLATIONS: Translations = {OrderCancelled: _cancelled}
+TRANSLATIONS: Translations = {OrderCancelled: _cancelled, OrderDelivered: _delivered}

@@ -1,4 +1,4 @@
-"""Orders, refunds and cancellations."""
+"""Orders, refunds, cancellations and deliveries."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members import operations
 from services.members.api.answers import answer, batch_of, batch_route, encode
-from services.members.domain import IncomingOrder, state_of
+from services.members.domain import IncomingOrder, OrderKey, state_of
 from services.members.errors import (
     CancellationConflict,
+    DeliveryConflict,
     MemberNotFound,
     OrderConflict,
     OrderNotFound,
@@ -25,10 +26,12 @@ from services.members.errors import (
     RefundLinesMismatch,
     UnknownOrderLine,
 )
-from services.members.operations import CancellationTaken, OrderTaken, RefundTaken
+from services.members.operations import CancellationTaken, DeliveryTaken, OrderTaken, RefundTaken
 from services.members.schemas import (
     CancellationIn,
     CancellationResult,
+    DeliveryIn,
+    DeliveryResult,
     OrderIn,
     OrderOut,
     OrderResult,
@@ -193,12 +196,41 @@ async def take_cancellations(
 
 
 def _cancellation_taken(taken: CancellationTaken) -> dict[str, Any]:
+    return _named_by_order(taken, taken.cancellation.key)
+
+
+def _named_by_order(taken: CancellationTaken | DeliveryTaken, key: OrderKey) -> dict[str, Any]:
     body: dict[str, Any] = {
         "status": "accepted" if taken.changed else "unchanged",
-        "external_order_id": taken.cancellation.key[2],
+        "external_order_id": key[2],
         "state": taken.state,
     }
     return body if taken.order is None else body | {"order_id": taken.order.id}
+
+
+@router.post(
+    "/deliveries",
+    tags=["orders"],
+    **batch_route(
+        DeliveryIn, DeliveryResult, DeliveryConflict, unchanged=KNOWN, parked="until the order is paid"
+    ),
+)
+@body_limit(BATCH_MAX_BYTES)
+async def take_deliveries(
+    request: Request, session: Transaction, caller: Writer, dry_run: DryRun = False
+) -> Response:
+    """Take in that an order was delivered, or up to 1,000; before its payment it is parked and said later.
+
+    Points that wait for delivery can be spent from then on.
+    """
+    batch = await batch_of(DeliveryIn, request)
+    commands = [item.command() for item in batch.good]
+    taken = await operations.take_deliveries(session, commands)
+    return answer(batch, taken, _delivery_taken)
+
+
+def _delivery_taken(taken: DeliveryTaken) -> dict[str, Any]:
+    return _named_by_order(taken, taken.delivery.key)
 
 
 @router.get("/orders/{order_id}", tags=["orders"], responses=problem_responses(OrderNotFound))

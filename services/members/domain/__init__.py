@@ -8,6 +8,7 @@ from services.members.domain.lifecycle import STAGES, LifecycleRules, Rhythm
 from services.members.domain.orders import (
     Cancellation,
     ContactPoint,
+    Delivery,
     IncomingOrder,
     KnownOrder,
     Line,
@@ -46,6 +47,7 @@ __all__ = [
     "Celebrated",
     "ConsentState",
     "ContactPoint",
+    "Delivery",
     "Erasure",
     "Facts",
     "Figures",

@@ -14,6 +14,7 @@ from uuid import UUID
 __all__ = [
     "Cancellation",
     "ContactPoint",
+    "Delivery",
     "IncomingOrder",
     "KnownOrder",
     "Line",
@@ -143,6 +144,14 @@ class Cancellation:
     key: OrderKey
     cancelled_at: datetime
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """That an order reached its customer whole, as a storefront states it."""
+
+    key: OrderKey
+    delivered_at: datetime
 
 
 Return = TypeVar("Return", Refund, Cancellation)

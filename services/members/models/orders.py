@@ -28,7 +28,7 @@ from services.members.models.base import (
     stamp_column,
 )
 
-__all__ = ["cancellations", "order_lines", "orders", "refunds", "tallies"]
+__all__ = ["cancellations", "deliveries", "order_lines", "orders", "refunds", "tallies"]
 
 orders = Table(
     "orders",
@@ -113,6 +113,18 @@ cancellations = Table(
     PrimaryKeyConstraint("source", "shop_id", "external_order_id", name="pk_cancellations"),
     CheckConstraint("state IN ('parked', 'applied')", name="state"),
     Index("ix_cancellations_state", "received_at", postgresql_where=text("state = 'parked'")),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    *external_order_columns(),
+    Column("delivered_at", INSTANT, nullable=False),
+    Column("state", Text, nullable=False),
+    stamp_column("received_at"),
+    PrimaryKeyConstraint("source", "shop_id", "external_order_id", name="pk_deliveries"),
+    CheckConstraint("state IN ('parked', 'applied')", name="state"),
+    Index("ix_deliveries_state", "received_at", postgresql_where=text("state = 'parked'")),
 )
 
 # What the summary adds up: each batch writes its differences, so that no two batches wait for one counter;

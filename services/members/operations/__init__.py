@@ -10,6 +10,7 @@ from services.members.operations.attributes import (
 )
 from services.members.operations.birthdays import celebrate_birthdays
 from services.members.operations.consents import ConsentRecorded, record_consents
+from services.members.operations.deliveries import DeliveryTaken, take_deliveries
 from services.members.operations.erasure import Erased, erase_members
 from services.members.operations.groups import (
     MembershipChange,
@@ -93,6 +94,7 @@ __all__ = [
     "AttributeSchema",
     "CancellationTaken",
     "ConsentRecorded",
+    "DeliveryTaken",
     "Dismissal",
     "Dismissed",
     "Erased",
@@ -160,6 +162,7 @@ __all__ = [
     "summarise",
     "sweep_stages",
     "take_cancellations",
+    "take_deliveries",
     "take_orders",
     "take_refunds",
     "take_tier_purchases",

@@ -9,13 +9,13 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.members.domain import NOTHING, KnownOrder, Member, restore_tier, state_of
+from services.members.domain import NOTHING, KnownOrder, Member, OrderKey, restore_tier, state_of
 from services.members.errors import MemberErased, MemberNotFound
 from services.members.operations.birthday_schedules import reschedule
 from services.members.operations.rhythms import Rhythms
 from services.members.operations.snapshots import profiles
 from services.members.operations.standings import NO_TIER, Standings
-from services.members.repository import people, program
+from services.members.repository import orders, people, program
 from services.members.repository.program import Rules
 from services.members.settings import settings
 from shared.events import Event
@@ -65,6 +65,12 @@ class Changes:
         locked = await people.lock_members(self.session, set(member_ids) - self.members.keys())
         self.members |= locked
         await self.standings.load(locked.values())
+
+    async def lock_orders(self, keys: Collection[OrderKey]) -> dict[OrderKey, KnownOrder]:
+        """Lock the members whose orders these are, and return those that are known as they are then."""
+        before = await orders.orders_by_key(self.session, keys)
+        await self.lock({order.member_id for order in before.values()})
+        return await orders.orders_by_key(self.session, before.keys())
 
     def person(self, member_id: UUID) -> Member:
         """Return the person behind a locked member: who holds the tier and the consents, and is told of.

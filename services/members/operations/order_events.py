@@ -1,11 +1,19 @@
-"""What is said of orders: placed, paid, refunded, called off."""
+"""What is said of orders: placed, paid, delivered, refunded, called off."""
 
 from typing import Any
 from uuid import UUID
 
-from services.members.domain import Cancellation, IncomingOrder, KnownOrder, Refund, said_aloud
+from services.members.domain import (
+    Cancellation,
+    Delivery,
+    IncomingOrder,
+    KnownOrder,
+    Refund,
+    said_aloud,
+)
 from shared.events import (
     OrderCancelled,
+    OrderDelivered,
     OrderLine,
     OrderPaid,
     OrderPlaced,
@@ -14,7 +22,7 @@ from shared.events import (
     RefundLine,
 )
 
-__all__ = ["order_cancelled", "order_paid", "order_placed", "order_refunded"]
+__all__ = ["order_cancelled", "order_delivered", "order_paid", "order_placed", "order_refunded"]
 
 
 def order_placed(order: KnownOrder, stated: IncomingOrder) -> OrderPlaced:
@@ -53,6 +61,11 @@ def order_cancelled(order: KnownOrder, cancellation: Cancellation) -> OrderCance
     return OrderCancelled(
         **_named(order), cancelled_at=cancellation.cancelled_at, reason=said_aloud(cancellation.reason)
     )
+
+
+def order_delivered(order: KnownOrder, delivery: Delivery) -> OrderDelivered:
+    """Return the event of an order that reached its customer."""
+    return OrderDelivered(**_named(order), delivered_at=delivery.delivered_at)
 
 
 def _named(order: KnownOrder) -> dict[str, Any]:

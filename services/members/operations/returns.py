@@ -26,6 +26,7 @@ from services.members.errors import (
     UnknownOrderLine,
 )
 from services.members.operations.changes import Changes
+from services.members.operations.deliveries import settle_parked_deliveries
 from services.members.operations.order_events import order_cancelled, order_refunded
 from services.members.repository import orders as orders_repository
 from services.members.repository import returns as repository
@@ -197,6 +198,7 @@ async def settle_parked(changes: Changes, orders: Mapping[OrderKey, KnownOrder])
     session = changes.session
     if not orders or not await repository.anything_parked(session):
         return
+    await settle_parked_deliveries(changes, orders)
     cancellations = await repository.parked_cancellations(session, orders.keys())
     refunds = await repository.parked_refunds(
         session, [key for key, order in orders.items() if order.paid_at is not None]
@@ -233,9 +235,7 @@ async def _locked_orders(
 ) -> tuple[Changes, dict[OrderKey, KnownOrder]]:
     """Lock the members whose orders these are, and read the orders under the lock."""
     changes = await Changes.begin(session, settings().program_currency)
-    before = await orders_repository.orders_by_key(session, keys)
-    await changes.lock({order.member_id for order in before.values()})
-    return changes, await orders_repository.orders_by_key(session, before.keys())
+    return changes, await changes.lock_orders(keys)
 
 
 async def _units_left(

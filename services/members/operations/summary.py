@@ -24,6 +24,7 @@ class Summary:
     tier_downgrades: int
     parked_refunds: int
     parked_cancellations: int
+    parked_deliveries: int
     erased: int
 
 
@@ -50,6 +51,7 @@ async def summarise(session: AsyncSession) -> Summary:
         tier_downgrades=figures.get("tier_downgrades", 0),
         parked_refunds=figures.get("parked_refunds", 0),
         parked_cancellations=figures.get("parked_cancellations", 0),
+        parked_deliveries=figures.get("parked_deliveries", 0),
         erased=figures.get("erased", 0),
     )
 

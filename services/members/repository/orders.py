@@ -118,6 +118,9 @@ WHOLE = """
         CASE WHEN o.cancelled_at IS NOT NULL THEN 'cancelled' WHEN o.paid_at IS NULL THEN 'placed'
              WHEN o.refunded_minor > 0 AND o.refunded_minor = o.total_minor THEN 'refunded' ELSE 'paid' END
             AS state,
+        (SELECT d.delivered_at FROM deliveries AS d
+         WHERE (d.source, d.shop_id, d.external_order_id) = (o.source, o.shop_id, o.external_order_id)
+           AND d.state = 'applied') AS delivered_at,
         (SELECT jsonb_agg(to_jsonb(l) - 'order_id' ORDER BY l.line_no)
          FROM order_lines AS l WHERE l.order_id = o.id) AS lines
     FROM orders AS o

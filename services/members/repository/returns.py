@@ -127,6 +127,7 @@ ANYTHING_PARKED = text(
     """
     SELECT EXISTS (SELECT FROM refunds WHERE state = 'parked')
         OR EXISTS (SELECT FROM cancellations WHERE state = 'parked')
+        OR EXISTS (SELECT FROM deliveries WHERE state = 'parked')
     """
 )
 
@@ -138,6 +139,10 @@ PARKED_KEYS = text(
     UNION
     SELECT o.source, o.shop_id, o.external_order_id FROM cancellations AS c
     JOIN orders AS o USING (source, shop_id, external_order_id) WHERE c.state = 'parked'
+    UNION
+    SELECT o.source, o.shop_id, o.external_order_id FROM deliveries AS d
+    JOIN orders AS o USING (source, shop_id, external_order_id)
+    WHERE d.state = 'parked' AND o.paid_at IS NOT NULL
     LIMIT :limit
     """
 )

@@ -13,7 +13,7 @@ from services.members.schemas.merges import (
     MergeResult,
     SuggestionOut,
 )
-from services.members.schemas.orders import CancellationIn, OrderIn, RefundIn
+from services.members.schemas.orders import CancellationIn, DeliveryIn, OrderIn, RefundIn
 from services.members.schemas.people import ConsentIn, MemberOut, MemberPage
 from services.members.schemas.profile import (
     ATTRIBUTE_SCHEMA_EXAMPLE,
@@ -33,6 +33,7 @@ from services.members.schemas.results import (
     BatchAnswer,
     CancellationResult,
     ConsentResult,
+    DeliveryResult,
     OrderOut,
     OrderResult,
     RefundOut,
@@ -70,6 +71,8 @@ __all__ = [
     "CancellationResult",
     "ConsentIn",
     "ConsentResult",
+    "DeliveryIn",
+    "DeliveryResult",
     "DismissalIn",
     "DismissalResult",
     "ErasureIn",

@@ -1,4 +1,4 @@
-"""Orders, refunds and cancellations as storefronts state them."""
+"""Orders, refunds, cancellations and deliveries as storefronts state them."""
 
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from services.members.domain import (
     Cancellation,
     ContactPoint,
+    Delivery,
     IncomingOrder,
     Line,
     Refund,
@@ -29,7 +30,7 @@ from services.members.schemas.vocabulary import (
 )
 from shared.schemas import CurrencyCode, ExternalId, Instant, ShortText, StrictModel
 
-__all__ = ["CancellationIn", "OrderIn", "RefundIn"]
+__all__ = ["CancellationIn", "DeliveryIn", "OrderIn", "RefundIn"]
 
 MAX_LINES = 200
 MAX_ADDRESS_CHARACTERS = 320
@@ -311,6 +312,18 @@ class RefundIn(StrictModel):
 class CancellationIn(StrictModel):
     """An order that was called off."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "source": "amazon",
+                "shop_id": "us-1",
+                "external_order_id": "114-3941689-8772232",
+                "cancelled_at": "2026-03-02T08:00:00Z",
+                "reason": "customer_request",
+            }
+        }
+    )
+
     source: Code
     shop_id: ExternalId
     external_order_id: ExternalId
@@ -322,3 +335,27 @@ class CancellationIn(StrictModel):
         return Cancellation(
             (self.source, self.shop_id, self.external_order_id), self.cancelled_at, self.reason
         )
+
+
+class DeliveryIn(StrictModel):
+    """An order that reached its customer whole."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "source": "amazon",
+                "shop_id": "us-1",
+                "external_order_id": "114-3941689-8772232",
+                "delivered_at": "2026-03-05T14:20:00Z",
+            }
+        }
+    )
+
+    source: Code
+    shop_id: ExternalId
+    external_order_id: ExternalId
+    delivered_at: Instant
+
+    def command(self) -> Delivery:
+        """Return the delivery as the operations take it."""
+        return Delivery((self.source, self.shop_id, self.external_order_id), self.delivered_at)

@@ -27,4 +27,5 @@ class SummaryOut(BaseModel):
     tier_downgrades: int
     parked_refunds: int
     parked_cancellations: int
+    parked_deliveries: int
     erased: int = Field(description="Members who were erased; the books count them still.")

@@ -10,6 +10,7 @@ __all__ = [
     "BatchAnswer",
     "CancellationResult",
     "ConsentResult",
+    "DeliveryResult",
     "OrderOut",
     "OrderResult",
     "RefundOut",
@@ -55,6 +56,15 @@ class RefundResult(BaseModel):
 
 class CancellationResult(BaseModel):
     """What became of a stated cancellation; parked until its order comes."""
+
+    status: Status
+    external_order_id: str
+    state: Literal["applied", "parked"]
+    order_id: UUID | None = None
+
+
+class DeliveryResult(BaseModel):
+    """What became of a stated delivery; parked until its order is paid."""
 
     status: Status
     external_order_id: str
@@ -114,6 +124,7 @@ class OrderOut(BaseModel):
     paid_at: datetime | None
     payment_id: str | None
     cancelled_at: datetime | None
+    delivered_at: datetime | None
     channel: str | None
     campaign_ref: str | None
     country: str | None

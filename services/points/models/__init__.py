@@ -12,7 +12,7 @@ from services.points.models.holds import Hold, HoldLot, MemberAlias
 from services.points.models.ledger import Account, Entry, Lot, LotMove, OrderSpend
 from services.points.models.lottery import Draw, LotteryOdds, LotteryPrize, LotteryRound
 from services.points.models.members import ErasedMember, MemberTier
-from services.points.models.orders import OrderRefund
+from services.points.models.orders import EarlyDelivery, OrderRefund
 from services.points.models.referrals import Referral, ShareLink
 from services.points.models.rewards import MemberChoice, OrderBenefit, Redemption, Reward
 from services.points.models.rules import BackTest, BackTestTiers, CapUsage, EarningRule, MemberBirthday
@@ -26,6 +26,7 @@ __all__ = [
     "Base",
     "CapUsage",
     "Draw",
+    "EarlyDelivery",
     "EarningRule",
     "Entry",
     "ErasedMember",

@@ -1,4 +1,4 @@
-"""What the ledger keeps of orders beside their entries: their refunds."""
+"""What the ledger keeps of orders beside their entries: their refunds, and deliveries that came early."""
 
 from datetime import datetime
 from uuid import UUID
@@ -43,3 +43,13 @@ class OrderRefund(Base):
     shipping_minor: Mapped[int] = mapped_column(BigInteger, server_default=ZERO)
     # Rows of [number, units, minor units]; absent if the refund named no lines.
     lines: Mapped[str | None] = mapped_column(JSON)
+
+
+class EarlyDelivery(Base):
+    """An order that was heard to be delivered before it was heard to be paid; it goes once it has earned."""
+
+    __tablename__ = "early_deliveries"
+
+    order_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    delivered_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    heard_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=NOW)

@@ -68,7 +68,7 @@ from services.points.operations.lottery import (
     show_lottery,
     show_rounds,
 )
-from services.points.operations.mature import mature
+from services.points.operations.mature import Delivered, deliver, deliver_early, mature
 from services.points.operations.merge import Link, Merged, merge
 from services.points.operations.opening import Opened, Opening, open_balances
 from services.points.operations.redeem import redeem
@@ -132,6 +132,7 @@ __all__ = [
     "Choose",
     "Decide",
     "Decline",
+    "Delivered",
     "DrawLot",
     "DrawRow",
     "Drawn",
@@ -189,6 +190,8 @@ __all__ = [
     "decide",
     "decline",
     "delete_earning_rule",
+    "deliver",
+    "deliver_early",
     "draft_rule_set",
     "draw",
     "earn",

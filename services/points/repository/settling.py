@@ -72,6 +72,7 @@ MATURE_ORDERS = text(
     FROM entries
     WHERE entries.about_id = ANY(CAST(:order_ids AS uuid[])) AND entries.kind = 'earn'
           AND lots.id = entries.id AND lots.pending AND lots.remaining_points > 0
+          AND (lots.matures_at IS NULL OR NOT :undated_only)
     RETURNING lots.member_id, lots.id, lots.remaining_points, lots.expires_at
     """
 )
@@ -159,9 +160,16 @@ async def mature_due(session: AsyncSession, member_ids: Sequence[UUID], *, now: 
     return [Matured(*row) for row in rows]
 
 
-async def mature_orders(session: AsyncSession, order_ids: Sequence[UUID], *, now: datetime) -> list[Matured]:
-    """Let the pending lots that these orders earned mature; their accounts are locked."""
-    rows = await session.execute(MATURE_ORDERS, {"order_ids": list(order_ids), "now": now})
+async def mature_orders(
+    session: AsyncSession, order_ids: Sequence[UUID], *, now: datetime, undated_only: bool
+) -> list[Matured]:
+    """Let the pending lots that these orders earned mature; their accounts are locked.
+
+    `undated_only` leaves those alone that mature at a moment of their own.
+    """
+    rows = await session.execute(
+        MATURE_ORDERS, {"order_ids": list(order_ids), "now": now, "undated_only": undated_only}
+    )
     return [Matured(*row) for row in rows]
 
 
