@@ -9,8 +9,9 @@ A condition is JSON that a person or a screen writes:
         {"not": {"field": "member.country", "op": "in", "value": ["US", "CA"]}}]}
 
 `parse` checks it against the fields that exist and their types, `evaluate` answers it on the facts of one
-event or member, and `shared.conditions.sql.to_sql` turns it into a WHERE clause over many. The two answers
-are the same for every condition and all facts; a property test on a real PostgreSQL holds them to it.
+event or member (and `compiled` makes a function of it for who asks again and again), and
+`shared.conditions.sql.to_sql` turns it into a WHERE clause over many. The answers are the same for every
+condition and all facts; a property test on a real PostgreSQL holds them to it.
 
 What the answer is, stated once:
 
@@ -26,6 +27,7 @@ This package imports the standard library only, so that pure rules may use it; w
 module `sql`, which nothing here imports.
 """
 
+from shared.conditions.compiling import Test, compiled
 from shared.conditions.evaluation import evaluate
 from shared.conditions.fields import FieldSet, FieldType
 from shared.conditions.language import (
@@ -65,6 +67,8 @@ __all__ = [
     "Not",
     "Operator",
     "RelativeInstant",
+    "Test",
+    "compiled",
     "evaluate",
     "fields_of",
     "is_relative",

@@ -10,7 +10,7 @@ from uuid import UUID
 from shared.conditions.fields import FieldType
 from shared.conditions.language import AllOf, AnyOf, Comparison, Condition, Not, Operator, resolve
 
-__all__ = ["evaluate"]
+__all__ = ["HAS_TYPE", "OPERATIONS", "evaluate"]
 
 
 def evaluate(condition: Condition, facts: Mapping[str, object], now: datetime | None = None) -> bool:
@@ -34,13 +34,13 @@ def evaluate(condition: Condition, facts: Mapping[str, object], now: datetime | 
 def _compare(comparison: Comparison, fact: object, now: datetime | None) -> bool:
     if fact is None:
         return False
-    if not _HAS_TYPE[comparison.type](fact):
+    if not HAS_TYPE[comparison.type](fact):
         raise TypeError(
             f"{comparison.field} is of type {comparison.type}, but its fact is {type(fact).__name__}"
         )
     if comparison.operator is Operator.EXISTS:
         return True
-    return _OPERATIONS[comparison.operator](fact, resolve(comparison.value, now))
+    return OPERATIONS[comparison.operator](fact, resolve(comparison.value, now))
 
 
 def _is_integer(fact: object) -> bool:
@@ -48,7 +48,7 @@ def _is_integer(fact: object) -> bool:
     return isinstance(fact, int) and not isinstance(fact, bool)
 
 
-_HAS_TYPE: Final[dict[FieldType, Callable[[object], bool]]] = {
+HAS_TYPE: Final[dict[FieldType, Callable[[object], bool]]] = {
     FieldType.STRING: lambda fact: isinstance(fact, str),
     FieldType.INTEGER: _is_integer,
     FieldType.DECIMAL: lambda fact: (isinstance(fact, Decimal) and fact.is_finite()) or _is_integer(fact),
@@ -58,7 +58,7 @@ _HAS_TYPE: Final[dict[FieldType, Callable[[object], bool]]] = {
     FieldType.STRINGS: lambda fact: isinstance(fact, list | tuple | set | frozenset),
 }
 
-_OPERATIONS: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
+OPERATIONS: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
     Operator.EQ: eq,
     Operator.NE: ne,
     Operator.LT: lt,

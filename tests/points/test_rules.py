@@ -200,6 +200,32 @@ def test_a_multiplier_about_lines_multiplies_these_lines() -> None:
     assert judged.parts.lines == (20, 10)
 
 
+def test_the_factor_of_the_tier_may_be_for_some_lines_only() -> None:
+    rules = rules_of(multipliers=[{"id": "tier", "factor": "tier", "when": eq("line.category", "tea")}])
+    bought = order(line(1, 1_000, category="tea"), line(2, 1_000))
+    assert judge(rules, bought, MemberFacts(tier_percent=150)).parts.lines == (15, 10)
+    assert judge(rules, bought, NOBODY).parts.lines == (10, 10)
+
+
+def test_a_condition_of_order_and_line_asks_its_lines_only_if_the_order_passes() -> None:
+    tea, live = eq("line.category", "tea"), eq("order.channel", "live")
+    rules = rules_of(multipliers=[{"id": "tea", "factor": "2", "when": {"all": [live, tea]}}])
+    bought = (line(1, 1_000, category="tea"), line(2, 1_000))
+    assert judge(rules, order(*bought, channel="live"), NOBODY).parts.lines == (20, 10)
+    assert judge(rules, order(*bought), NOBODY).parts.lines == (10, 10)
+
+
+def test_a_condition_that_always_holds_excludes_every_line() -> None:
+    judged = judge(rules_of(exclude={"all": []}), order(line(1, 1_000), line(2, 1_000)), NOBODY)
+    assert (judged.parts.total, judged.excluded, judged.why_nothing) == (0, (1, 2), "excluded")
+
+
+def test_more_points_than_an_entry_holds_are_refused_and_not_only_those_that_fit_64_bits() -> None:
+    rules = rules_of(base={"points": 10**15}, multipliers=[{"id": "much", "factor": "999999999"}])
+    with pytest.raises(PointsOutOfRange):
+        judge(rules, order(line(1, 1_000)), NOBODY)
+
+
 @pytest.mark.parametrize(
     ("day", "days", "expected"),
     [(0, 1, 15), (1, 1, 10), (6, 7, 15), (7, 7, 10), (-1, 7, 10)],
@@ -256,11 +282,11 @@ def test_the_tightest_cap_bites_first_and_the_programs_last() -> None:
             {"per": "order", "points": 100},
         ]
     )
-    granted, cuts = capped(rules, MEMBER, NOON, 120, {})
+    granted, cuts = capped(rules, 120, windows_of(rules, MEMBER, NOON), {})
     assert granted == 25
     assert cuts == [Cut("member_order", 120, 100), Cut("member_day", 100, 80), Cut("program_day", 80, 25)]
     used = {Window(MEMBER, "day", NOON.date()): 50, Window(PROGRAM, "day", NOON.date()): 20}
-    assert capped(rules, MEMBER, NOON, 10, used)[0] == 5
+    assert capped(rules, 10, windows_of(rules, MEMBER, NOON), used)[0] == 5
 
 
 @pytest.mark.parametrize(
@@ -372,7 +398,7 @@ def test_caps_are_never_exceeded_and_the_sum_is_the_same_in_any_order(
         total = 0
         for given_points, hours in items:
             paid_at = NOON + timedelta(hours=hours)
-            granted, _ = capped(rules, MEMBER, paid_at, given_points, used)
+            granted, _ = capped(rules, given_points, windows_of(rules, MEMBER, paid_at), used)
             total += granted
             for window in windows_of(rules, MEMBER, paid_at):
                 used[window] = used.get(window, 0) + granted

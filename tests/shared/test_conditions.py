@@ -17,6 +17,7 @@ from shared.conditions import (
     ConditionError,
     FieldSet,
     FieldType,
+    compiled,
     evaluate,
     fields_of,
     is_relative,
@@ -52,7 +53,10 @@ def compare(field: str, op: str, *value: object) -> dict[str, object]:
 
 
 def answer(condition: object, facts: dict[str, object] = FACTS) -> bool:
-    return evaluate(parse(condition, FIELDS), facts, NOW)
+    parsed = parse(condition, FIELDS)
+    answered = evaluate(parsed, facts, NOW)
+    assert compiled(parsed)(facts, NOW) is answered
+    return answered
 
 
 @pytest.mark.parametrize(
@@ -207,6 +211,8 @@ def test_json_nested_without_end_does_not_exhaust_the_stack() -> None:
 def test_a_fact_of_the_wrong_type_is_an_error_of_the_code_and_no_answer(field: str, fact: object) -> None:
     with pytest.raises(TypeError, match=field):
         answer(compare(field, "exists"), {field: fact})
+    with pytest.raises(TypeError, match=field):
+        compiled(parse(compare(field, "exists"), FIELDS))({field: fact}, NOW)
 
 
 def test_what_counts_from_now_needs_now() -> None:
@@ -217,6 +223,8 @@ def test_what_counts_from_now_needs_now() -> None:
     assert not is_relative(parse(compare("member.last_order_at", "eq", NOW.isoformat()), FIELDS))
     with pytest.raises(ValueError, match="argument now"):
         evaluate(condition, FACTS)
+    with pytest.raises(ValueError, match="argument now"):
+        compiled(condition)(FACTS, None)
     with pytest.raises(ValueError, match="UTC offset"):
         evaluate(condition, FACTS, NOW.replace(tzinfo=None))
 

@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cli.embedded.postgres import EmbeddedPostgres
-from shared.conditions import OPERATORS, Condition, FieldSet, FieldType, Operator, evaluate, parse
+from shared.conditions import OPERATORS, Condition, FieldSet, FieldType, Operator, compiled, evaluate, parse
 from shared.conditions.sql import to_sql
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -182,6 +182,8 @@ NOTHING: Row = dict.fromkeys(FIELDS)
 def test_sql_and_python_answer_alike(database: Database, condition: Any, facts: list[Row]) -> None:
     parsed = parse(condition, FIELDS)
     expected = [evaluate(parsed, row, NOW) for row in facts]
+    test = compiled(parsed)
+    assert [test(row, NOW) for row in facts] == expected
     assert database.answers(parsed, facts) == (expected, expected)
 
 

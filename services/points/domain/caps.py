@@ -1,6 +1,6 @@
 """Caps: how much of what a rule gives is granted, and what that uses of each window."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -25,25 +25,27 @@ class Cut(NamedTuple):
 
 
 def windows_of(rules: RuleSet, member_id: UUID, paid_at: datetime) -> list[Window]:
-    """Return the windows that an order of this member would count in."""
+    """Return the windows that an order of this member would count in, one for each cap that has any."""
+    plan = rules.plan
     return [
-        Window(PROGRAM if cap.scope == "program" else member_id, cap.per, cap.window(paid_at, rules.zone))
-        for cap in rules.used_caps
+        Window(PROGRAM if cap.scope == "program" else member_id, cap.per, starts_on)
+        for cap, starts_on in zip(plan.used_caps, plan.window_starts(paid_at), strict=True)
     ]
 
 
 def capped(
-    rules: RuleSet, member_id: UUID, paid_at: datetime, points: int, used: Mapping[Window, int]
+    rules: RuleSet, points: int, windows: Sequence[Window], used: Mapping[Window, int]
 ) -> tuple[int, list[Cut]]:
-    """Return what of `points` is granted, given what the windows have used, and which caps bit."""
+    """Return what of `points` is granted, given what the order's windows have used, and which caps bit."""
     cuts: list[Cut] = []
     granted = points
+    left = iter(windows)
     for cap in rules.caps:
         room = cap.points
         if cap.per != "order":
-            subject = PROGRAM if cap.scope == "program" else member_id
-            room -= used.get(Window(subject, cap.per, cap.window(paid_at, rules.zone)), 0)
-        if granted > max(0, room):
-            cuts.append(Cut(cap.id, granted, max(0, room)))
-            granted = max(0, room)
+            room -= used.get(next(left), 0)
+        room = max(0, room)
+        if granted > room:
+            cuts.append(Cut(cap.id, granted, room))
+            granted = room
     return granted, cuts

@@ -1,19 +1,20 @@
 """Earning: what an order earns, as a function of the order, the member as projected, and the rule set alone.
 
-Points are reckoned exactly, as fractions, and rounded once for the whole order. What was rounded is then
-allocated to the lines by largest remainder, so that the lines add up to the order and each knows its own.
+Points are reckoned exactly, in integers over a common denominator, and rounded once for the whole order. What
+was rounded is then allocated to the lines by largest remainder: lines add up to the order, each with its own.
 """
 
 from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
-from math import ceil, floor, lcm, prod
-from typing import Any, Final, NamedTuple, TypeAlias
+from functools import lru_cache
+from math import prod
+from typing import Final, NamedTuple, TypeAlias
 
 from services.points.domain.accounts import MAX_ENTRY_POINTS, PointsOutOfRange
-from services.points.domain.facts import Line, MemberFacts, PaidOrder, line_facts, order_facts
-from services.points.domain.rule_sets import Rate, Rounding, RuleSet
-from shared.conditions import Condition, evaluate
+from services.points.domain.facts import Line, MemberFacts, PaidOrder
+from services.points.domain.rule_sets import Basis, Rate, Rounding, RuleSet, When
+from shared.conditions import Test
 from shared.money import allocate, exponent
 
 # Why an order earned nothing, as explanations say it.
@@ -24,7 +25,8 @@ BELOW_STEP: Final = "below_one_step"
 NO_RULE: Final = "no_rule_applies"
 
 
-_Factor: TypeAlias = tuple[str, Fraction]
+# A multiplier's name, and its factor times the scale of the rule set.
+_Factor: TypeAlias = tuple[str, int]
 
 
 class Parts(NamedTuple):
@@ -67,90 +69,153 @@ class Judgement(NamedTuple):
     why_nothing: str | None
 
 
-class _Answers:
-    """Conditions answered on one order, each fact gathered once."""
+def judge(rules: RuleSet, order: PaidOrder, member: MemberFacts) -> Judgement:
+    """Return what an order earns before caps; raises `PointsOutOfRange` and `UnknownCurrency`."""
+    lines = _Lines(rules, order, member)
+    excluded = lines.excluded()
+    amounts, rest_minor = _basis(rules, order, excluded)
+    basis_minor = sum(amounts) + rest_minor
+    rate, step, per, exchange_rate = _rate_of(rules, order.currency)
+    base, base_parts = _base(rate, step, per, basis_minor)
+    general = lines.general_factors()
+    own = lines.own_factors(amounts)
+    if own is None:
+        # One factor for all: the shares are those of the money.
+        weights = [*amounts, rest_minor]
+        factor, factor_parts = _combined(rules, general)
+        points = _rounded(base * factor, base_parts * factor_parts, rules.rounding)
+        taking_part = general
+    else:
+        weights, factor_parts = _weights(rules, general, own, amounts, rest_minor)
+        points = 0
+        if base:
+            points = _rounded(base * sum(weights), base_parts * basis_minor * factor_parts, rules.rounding)
+        taking_part = list(dict.fromkeys([*general, *(factor for some in own for factor in some)]))
+    flat, line_bonuses = lines.bonuses(excluded)
+    bonuses = [bonus for bonus in rules.order_bonuses if lines.order_passes(bonus.when)]
+    flat_points = sum(flat) + sum(bonus.points for bonus in bonuses)
+    if points + flat_points > MAX_ENTRY_POINTS:
+        raise PointsOutOfRange(f"{points + flat_points} points are more than one entry may hold")
+    shares = allocate(points, weights)
+    rest = shares.pop()
+    if line_bonuses:
+        shares = [share + extra for share, extra in zip(shares, flat, strict=True)]
+    scale = rules.plan.scale
+    return Judgement(
+        Parts(tuple(shares), rest, tuple([bonus.points for bonus in bonuses])),
+        basis_minor,
+        tuple([(name, factor_text(factor, scale)) for name, factor in taking_part] + line_bonuses),
+        tuple([bonus.id for bonus in bonuses]),
+        tuple([line.line_no for line, out in zip(order.lines, excluded, strict=True) if out])
+        if excluded
+        else (),
+        exchange_rate,
+        None if points + flat_points else _why_nothing(rules, order, basis_minor, rate, base),
+    )
+
+
+class _Lines:
+    """Conditions answered on one order and on its lines, each fact gathered once and only if it matters."""
 
     def __init__(self, rules: RuleSet, order: PaidOrder, member: MemberFacts) -> None:
         self._rules = rules
+        self._plan = rules.plan
+        self._order = order
         self._now = order.paid_at
-        self._order: dict[str, Any] = dict(
-            order_facts(rules.order_fields, order, member, rules.birthday_days)
-        )
+        self._percent = member.tier_percent
+        self._facts = rules.plan.asked.of_order(order, member)
+        self._line_facts: list[dict[str, object]] | None = None
 
-    def holds(self, condition: Condition | None, line: Line | None = None) -> bool:
-        """Say whether a condition holds of the order, or of one of its lines."""
-        if condition is None:
-            return True
-        facts = self._order if line is None else {**self._order, **line_facts(self._rules.line_fields, line)}
-        return evaluate(condition, facts, self._now)
+    def order_passes(self, when: When) -> bool:
+        """Say whether what a condition asks of the order holds."""
+        return when.order is None or when.order(self._facts, self._now)
+
+    def _passing(self, test: Test) -> list[bool]:
+        """Say of which lines holds what is asked of lines."""
+        if self._line_facts is None:
+            self._line_facts = self._plan.asked.of_lines(self._facts, self._order.lines)
+        now = self._now
+        return [test(facts, now) for facts in self._line_facts]
+
+    def excluded(self) -> list[bool]:
+        """Say which lines count for nothing; an empty list if none can."""
+        when = self._rules.exclude
+        if when is None or not self.order_passes(when):
+            return []
+        return [True] * len(self._order.lines) if when.line is None else self._passing(when.line)
+
+    def general_factors(self) -> list[_Factor]:
+        """Return the factors that hold for the whole order."""
+        return [
+            (multiplier.id, factor)
+            for multiplier, scaled in self._plan.general
+            if (factor := self._factor(scaled)) is not None and self.order_passes(multiplier.when)
+        ]
+
+    def own_factors(self, amounts: Sequence[int]) -> list[list[_Factor]] | None:
+        """Return the factors that each line has beside; None if none has any."""
+        found: list[list[_Factor]] | None = None
+        for multiplier, scaled in self._plan.by_line:
+            factor, test = self._factor(scaled), multiplier.when.line
+            if factor is None or test is None or not self.order_passes(multiplier.when):
+                continue
+            for index, passes in enumerate(self._passing(test)):
+                if passes and amounts[index]:
+                    found = found or [[] for _ in amounts]
+                    found[index].append((multiplier.id, factor))
+        return found
+
+    def _factor(self, scaled: int | None) -> int | None:
+        if scaled is not None or self._percent is None:
+            return scaled
+        return self._percent * self._plan.scale // 100
+
+    def bonuses(self, excluded: Sequence[bool]) -> tuple[list[int], list[tuple[str, str]]]:
+        """Return the flat points of each line, and which bonuses gave them."""
+        lines = self._order.lines
+        flat = [0] * len(lines)
+        applied: list[tuple[str, str]] = []
+        for bonus in self._rules.line_bonuses:
+            if not self.order_passes(bonus.when):
+                continue
+            test = bonus.when.line
+            passing = [True] * len(lines) if test is None else self._passing(test)
+            total, applies = 0, False
+            for index, line in enumerate(lines):
+                if passing[index] and not (excluded and excluded[index]):
+                    points = bonus.points * (line.quantity if bonus.per_unit else 1)
+                    flat[index] += points
+                    total, applies = total + points, True
+            if applies:
+                applied.append((bonus.id, f"+{total}"))
+        return flat, applied
 
 
-def judge(rules: RuleSet, order: PaidOrder, member: MemberFacts) -> Judgement:
-    """Return what an order earns before caps; raises `PointsOutOfRange` and `UnknownCurrency`."""
-    answers = _Answers(rules, order, member)
-    lines = order.lines
-    excluded = [rules.exclude is not None and answers.holds(rules.exclude, line) for line in lines]
-    amounts, rest_minor = _basis(rules, order, excluded)
-    basis_minor = sum(amounts) + rest_minor
-    rate, step, exchange_rate = _rate_of(rules, order.currency)
-    base = _base(rate, step, basis_minor)
-    general, factors = _general_factors(rules, answers, member)
-    if rules.multiplies_lines:
-        shares = _by_line(rules, answers, order, (amounts, rest_minor), base, (general, factors))
-    else:
-        # One factor for all: the shares are those of the money, and no fraction is needed to find them.
-        points = _rounded(base * _combined(rules, general), rules.rounding)
-        shares = allocate(points, [*amounts, rest_minor])
-    flat, line_bonuses = _line_bonuses(rules, answers, lines, excluded)
-    bonuses = [bonus for bonus in rules.order_bonuses if answers.holds(bonus.when)]
-    parts = Parts(
-        tuple(share + extra for share, extra in zip(shares, flat, strict=False)),
-        shares[-1],
-        tuple(bonus.points for bonus in bonuses),
-    )
-    if parts.total > MAX_ENTRY_POINTS:
-        raise PointsOutOfRange(f"{parts.total} points are more than one entry may hold")
-    return Judgement(
-        parts,
-        basis_minor,
-        tuple((name, _text(factor)) for name, factor in factors) + tuple(line_bonuses),
-        tuple(bonus.id for bonus in bonuses),
-        tuple(line.line_no for line, out in zip(lines, excluded, strict=True) if out),
-        str(exchange_rate) if exchange_rate is not None else None,
-        None if parts.total else _why_nothing(rules, order, basis_minor, rate, base),
-    )
-
-
-def _by_line(
+def _weights(
     rules: RuleSet,
-    answers: _Answers,
-    order: PaidOrder,
-    basis: tuple[Sequence[int], int],
-    base: Fraction | int,
-    factors: tuple[list[_Factor], list[_Factor]],
-) -> list[int]:
-    """Return the points of each line and of the rest, where lines have factors of their own."""
-    amounts, rest_minor = basis
-    general, all_factors = factors
-    basis_minor = sum(amounts) + rest_minor
-    exact: list[Fraction] = []
-    for line, amount in zip(order.lines, amounts, strict=True):
-        own = _own_factors(rules, answers, line) if amount else []
-        all_factors += [item for item in own if item not in all_factors]
-        share = base * Fraction(amount, basis_minor) if amount else Fraction(0)
-        exact.append(share * _combined(rules, [*general, *own]))
-    rest = base * Fraction(rest_minor, basis_minor) if rest_minor else Fraction(0)
-    exact.append(rest * _combined(rules, general))
-    return _share_out(_rounded(sum(exact, Fraction(0)), rules.rounding), exact)
+    general: list[_Factor],
+    own: list[list[_Factor]],
+    amounts: Sequence[int],
+    rest_minor: int,
+) -> tuple[list[int], int]:
+    """Return what each line and the rest weigh with their factors, and of what the weights are parts."""
+    combined = [_combined(rules, [*general, *some]) for some in own]
+    combined.append(_combined(rules, general))
+    whole = max(parts for _, parts in combined)
+    weights = [
+        amount * factor * (whole // parts)
+        for amount, (factor, parts) in zip([*amounts, rest_minor], combined, strict=True)
+    ]
+    return weights, whole
 
 
 def bonuses_held(rules: RuleSet, order: PaidOrder, member: MemberFacts) -> frozenset[str]:
     """Return the bonuses that an order qualifies for, such as one of which a part was refunded."""
-    answers = _Answers(rules, order, member)
-    return frozenset(bonus.id for bonus in rules.order_bonuses if answers.holds(bonus.when))
+    lines = _Lines(rules, order, member)
+    return frozenset(bonus.id for bonus in rules.order_bonuses if lines.order_passes(bonus.when))
 
 
-def _why_nothing(rules: RuleSet, order: PaidOrder, basis_minor: int, rate: Rate | None, base: object) -> str:
+def _why_nothing(rules: RuleSet, order: PaidOrder, basis_minor: int, rate: Rate | None, base: int) -> str:
     if order.total_minor == 0:
         return NOTHING_PAID
     if basis_minor == 0:
@@ -171,25 +236,37 @@ def _basis(rules: RuleSet, order: PaidOrder, excluded: Sequence[bool]) -> tuple[
     shipping = min(order.shipping_minor, order.total_minor)
     goods = max(0, total - shipping)
     rest = shipping if basis.shipping else 0
-    weights = [_weight(rules, line) for line in order.lines]
-    if not any(weights):
+    weights = [_weight(basis, line) for line in order.lines]
+    weight = sum(weights)
+    if not weight:
         # Nothing tells the lines apart, or there are none.
-        return [0] * len(weights), (0 if any(excluded) else goods) + rest
-    amounts = allocate(goods, weights)
-    return [0 if out else amount for amount, out in zip(amounts, excluded, strict=True)], rest
+        return weights, (0 if any(excluded) else goods) + rest
+    amounts = weights if weight == goods else allocate(goods, weights)
+    if excluded:
+        amounts = [0 if out else amount for amount, out in zip(amounts, excluded, strict=True)]
+    return amounts, rest
 
 
-def _weight(rules: RuleSet, line: Line) -> int:
+def _weight(basis: Basis, line: Line) -> int:
     amount = line.unit_price_minor * line.quantity
-    if not rules.basis.discount:
+    if not basis.discount:
         amount -= line.discount_minor
-    if not rules.basis.tax:
+    if not basis.tax:
         amount -= line.tax_minor
     return max(0, amount)
 
 
-def _rate_of(rules: RuleSet, currency: str) -> tuple[Rate | None, Fraction, Decimal | None]:
-    """Return the rate of a currency, its step in that currency's minor units, and what converted it."""
+def _rate_of(rules: RuleSet, currency: str) -> tuple[Rate | None, int, int, str | None]:
+    """Return the rate of a currency, its step in minor units (numerator, denominator), what converts it."""
+    known = rules.plan.rates.get(currency)
+    if known is None:
+        rate, step, exchange_rate = _rate_read(rules, currency)
+        text = str(exchange_rate) if exchange_rate is not None else None
+        known = rules.plan.rates[currency] = (rate, step.numerator, step.denominator, text)
+    return known
+
+
+def _rate_read(rules: RuleSet, currency: str) -> tuple[Rate | None, Fraction, Decimal | None]:
     places = exponent(currency)
     own = rules.by_currency.get(currency)
     if own is not None:
@@ -208,84 +285,44 @@ def _rate_of(rules: RuleSet, currency: str) -> tuple[Rate | None, Fraction, Deci
     return rules.base, rules.base.step_minor * scale / Fraction(exchange_rate), exchange_rate
 
 
-def _base(rate: Rate | None, step: Fraction, basis_minor: int) -> Fraction | int:
-    """Return the points that the money alone gives."""
+def _base(rate: Rate | None, step: int, per: int, basis_minor: int) -> tuple[int, int]:
+    """Return the points that the money alone gives, as a numerator and a denominator."""
     if rate is None or basis_minor <= 0:
-        return 0
+        return 0, 1
     if rate.whole:
-        return basis_minor * step.denominator // step.numerator * rate.points
-    return Fraction(basis_minor * step.denominator * rate.points, step.numerator)
+        return basis_minor * per // step * rate.points, 1
+    return basis_minor * per * rate.points, step
 
 
-def _general_factors(
-    rules: RuleSet, answers: _Answers, member: MemberFacts
-) -> tuple[list[_Factor], list[_Factor]]:
-    """Return the factors that hold for the whole order, and a list of all that took part to go on with."""
-    found: list[_Factor] = []
-    for multiplier in rules.multipliers:
-        if multiplier.by_line:
-            continue
-        factor = multiplier.factor
-        if factor is None:
-            factor = Fraction(member.tier_percent, 100) if member.tier_percent is not None else None
-        if factor is not None and answers.holds(multiplier.when):
-            found.append((multiplier.id, factor))
-    return found, list(found)
+def _combined(rules: RuleSet, factors: Sequence[_Factor]) -> tuple[int, int]:
+    """Return what multipliers make together, as a numerator and a denominator.
 
-
-def _own_factors(rules: RuleSet, answers: _Answers, line: Line) -> list[_Factor]:
-    return [
-        (multiplier.id, multiplier.factor)
-        for multiplier in rules.multipliers
-        if multiplier.by_line and multiplier.factor is not None and answers.holds(multiplier.when, line)
-    ]
-
-
-def _combined(rules: RuleSet, factors: Sequence[_Factor]) -> Fraction | int:
-    """Return what multipliers make together: the largest, their product, or the sum of what each adds."""
-    values = [factor for _, factor in factors]
-    if not values:
-        return 1
-    if rules.combine == "max":
-        return max(values)
+    That is the largest, their product, or the sum of what each adds.
+    """
+    if not factors:
+        return 1, 1
+    scale = rules.plan.scale
+    if rules.combine == "max" or len(factors) == 1:
+        return max([factor for _, factor in factors]), scale
     if rules.combine == "product":
-        return prod(values, start=Fraction(1))
-    return max(Fraction(0), 1 + sum((value - 1 for value in values), Fraction(0)))
+        return prod([factor for _, factor in factors]), int(scale ** len(factors))
+    return max(0, scale + sum([factor - scale for _, factor in factors])), scale
 
 
-def _line_bonuses(
-    rules: RuleSet, answers: _Answers, lines: Sequence[Line], excluded: Sequence[bool]
-) -> tuple[list[int], list[tuple[str, str]]]:
-    """Return the flat points of each line, and which bonuses gave them."""
-    flat = [0] * len(lines)
-    applied: dict[str, int] = {}
-    for index, line in enumerate(lines):
-        for bonus in rules.line_bonuses:
-            if excluded[index] or not answers.holds(bonus.when, line):
-                continue
-            points = bonus.points * (line.quantity if bonus.per_unit else 1)
-            flat[index] += points
-            applied[bonus.id] = applied.get(bonus.id, 0) + points
-    return flat, [(name, f"+{points}") for name, points in applied.items()]
-
-
-def _share_out(points: int, exact: Sequence[Fraction]) -> list[int]:
-    """Allocate rounded points by the exact shares."""
-    scale = lcm(*(share.denominator for share in exact))
-    return allocate(points, [int(share * scale) for share in exact])
-
-
-def _rounded(points: Fraction | int, rounding: Rounding) -> int:
-    if isinstance(points, int):
-        return points
-    if rounding == "floor":
-        return floor(points)
+def _rounded(points: int, parts: int, rounding: Rounding) -> int:
+    """Round so many parts of a point to whole points."""
+    if rounding == "floor" or parts == 1:
+        return points // parts
     if rounding == "ceiling":
-        return ceil(points)
-    return round(points) if rounding == "half_even" else floor(points + Fraction(1, 2))
+        return -(-points // parts)
+    if rounding == "half_up":
+        return (2 * points + parts) // (2 * parts)
+    whole, rest = divmod(points, parts)
+    return whole + (2 * rest > parts or (2 * rest == parts and whole % 2))
 
 
-def _text(factor: Fraction) -> str:
-    """Write a factor as people do: 1.5, 2."""
-    number = Decimal(factor.numerator) / Decimal(factor.denominator)
+@lru_cache(maxsize=1024)
+def factor_text(scaled: int, scale: int) -> str:
+    """Write a scaled factor as people do: 1.5, 2."""
+    number = Decimal(scaled) / Decimal(scale)
     return f"{number.quantize(Decimal('0.0001'), ROUND_HALF_EVEN).normalize():f}"

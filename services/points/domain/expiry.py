@@ -7,6 +7,7 @@ the wall clock of the program's zone, so that a day of 23 or 25 hours is a day, 
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -128,7 +129,7 @@ def expiry_of(policy: ExpiryPolicy, earned_at: datetime, zone: ZoneInfo) -> date
             case "rolling" | "sliding":
                 return _after(policy, earned_at, zone)
             case "end_of":
-                return _end_of_period(policy, earned_at, zone)
+                return _end_of_period(policy, earned_at.astimezone(zone).date().replace(day=1), zone)
             case "fixed":
                 assert policy.on is not None, "a fixed policy has its date"
                 return day_bounds(policy.on, zone)[1]
@@ -148,9 +149,11 @@ def _after(policy: ExpiryPolicy, since: datetime, zone: ZoneInfo) -> datetime:
     return local.replace(tzinfo=zone).astimezone(UTC)
 
 
-def _end_of_period(policy: ExpiryPolicy, earned_at: datetime, zone: ZoneInfo) -> datetime:
+# Everything that is earned in a month ends at one instant, and the calendar of a zone is slow to ask.
+@lru_cache(maxsize=1024)
+def _end_of_period(policy: ExpiryPolicy, month: date, zone: ZoneInfo) -> datetime:
     assert policy.period is not None, "this policy has its period"
-    day = add_months(earned_at.astimezone(zone).date().replace(day=1), policy.months or 0)
+    day = add_months(month, policy.months or 0)
     length = _MONTHS_IN[policy.period]
     first = day.replace(month=(day.month - 1) // length * length + 1)
     return day_bounds(add_months(first, length), zone)[0]

@@ -4,9 +4,9 @@ The paid order is taken as the event says it. It is described here by what rules
 domain knows no events.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 from shared.conditions import Condition, FieldSet, FieldType, fields_of
@@ -149,25 +149,32 @@ LINE_FIELDS: Final = FieldSet({name: kind for name, (kind, _) in _LINE.items()})
 ALL_FIELDS: Final = ORDER_FIELDS | LINE_FIELDS
 
 
-def is_about_lines(condition: Condition | None) -> bool:
+def is_about_lines(condition: Condition) -> bool:
     """Say whether a condition has to be answered line by line."""
-    return condition is not None and any(name in _LINE for name in fields_of(condition))
+    return any(name in _LINE for name in fields_of(condition))
 
 
-def order_facts(
-    names: frozenset[str], order: PaidOrder, member: MemberFacts, birthday_days: int
-) -> Mapping[str, Any]:
-    """Gather the named facts of an order and its member, and no others."""
-    facts: dict[str, object] = {name: _ORDER[name][1](order) for name in names if name in _ORDER}
-    if "member.tier" in names:
-        facts["member.tier"] = member.tier
-    if "member.first_order" in names:
-        facts["member.first_order"] = member.first_order
-    if "member.birthday" in names:
-        facts["member.birthday"] = member.has_birthday(order.paid_at, birthday_days)
-    return facts
+class Asked:
+    """The facts that some conditions ask for, and how each is gathered."""
 
+    def __init__(self, names: Collection[str], birthday_days: int) -> None:
+        self._order = [(name, _ORDER[name][1]) for name in names if name in _ORDER]
+        self._line = [(name, _LINE[name][1]) for name in names if name in _LINE]
+        self._member = [name for name in names if name in _MEMBER]
+        self._birthday_days = birthday_days
 
-def line_facts(names: frozenset[str], line: Line) -> Mapping[str, Any]:
-    """Gather the named facts of a line."""
-    return {name: _LINE[name][1](line) for name in names if name in _LINE}
+    def of_order(self, order: PaidOrder, member: MemberFacts) -> dict[str, object]:
+        """Gather what is asked of an order and its member."""
+        facts = {name: read(order) for name, read in self._order}
+        for name in self._member:
+            if name == "member.tier":
+                facts[name] = member.tier
+            elif name == "member.first_order":
+                facts[name] = member.first_order
+            else:
+                facts[name] = member.has_birthday(order.paid_at, self._birthday_days)
+        return facts
+
+    def of_lines(self, facts: Mapping[str, object], lines: Sequence[Line]) -> list[dict[str, object]]:
+        """Gather what is asked of each line, beside the facts of its order."""
+        return [{**facts, **{name: read(line) for name, read in self._line}} for line in lines]

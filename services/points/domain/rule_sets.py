@@ -3,18 +3,19 @@
 A document is what the API stores: see `docs/earning-rules.md`. It is read once per version and process.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Final, Literal
+from math import lcm
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.points.domain.expiry import ExpiryPolicy
-from services.points.domain.facts import ALL_FIELDS, LINE_FIELDS, ORDER_FIELDS, is_about_lines
-from shared.conditions import Condition, ConditionError, FieldSet, fields_of, parse
+from services.points.domain.facts import ALL_FIELDS, LINE_FIELDS, ORDER_FIELDS, Asked, is_about_lines
+from shared.conditions import AllOf, Condition, ConditionError, FieldSet, Test, compiled, fields_of, parse
 from shared.money import exponent
 
 Combine = Literal["max", "product", "sum"]
@@ -24,6 +25,33 @@ WhenSpent = Literal["debt", "pending", "forgive"]
 
 # The subject of a program's budget in the table of used caps: no member has this id.
 PROGRAM: Final = UUID(int=0)
+# Orders of a batch were paid on a few days; what is kept of more of them was for a replay of years.
+MAX_DAYS_KEPT: Final = 1_000
+
+
+class When(NamedTuple):
+    """A condition in two parts, made ready: what is asked of the order, and what is asked of each line.
+
+    A part that is None asks for nothing. So a condition that the order fails is not asked of its lines.
+    """
+
+    order: Test | None
+    line: Test | None
+    fields: frozenset[str]
+
+    @classmethod
+    def of(cls, condition: Condition | None) -> "When":
+        """Take a condition apart, as far as it is a conjunction."""
+        if condition is None:
+            return cls(None, None, frozenset())
+        parts = condition.conditions if isinstance(condition, AllOf) else (condition,)
+        about_lines = tuple(part for part in parts if is_about_lines(part))
+        others = tuple(part for part in parts if not is_about_lines(part))
+        return cls(
+            compiled(AllOf(others)) if others else None,
+            compiled(AllOf(about_lines)) if about_lines else None,
+            fields_of(condition),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +79,7 @@ class Multiplier:
 
     id: str
     factor: Fraction | None
-    when: Condition | None
+    when: When
     by_line: bool
 
 
@@ -61,7 +89,7 @@ class OrderBonus:
 
     id: str
     points: int
-    when: Condition | None
+    when: When
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +99,7 @@ class LineBonus:
     id: str
     points: int
     per_unit: bool
-    when: Condition | None
+    when: When
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +115,8 @@ class Cap:
         """Its name in entries and explanations."""
         return f"{self.scope}_{self.per}"
 
-    def window(self, paid_at: datetime, zone: ZoneInfo) -> date:
-        """Return the first local day of the window that a payment falls into.
-
-        A day is what the calendar of the zone calls one, be it 23, 24 or 25 hours long.
-        """
-        day = paid_at.astimezone(zone).date()
+    def window(self, day: date) -> date:
+        """Return the first day of the window that a local day falls into."""
         if self.per == "week":
             return day - timedelta(days=day.weekday())
         return day.replace(day=1) if self.per == "month" else day
@@ -116,7 +140,7 @@ class RuleSet:
     rates: Mapping[str, Decimal]
     basis: Basis
     rounding: Rounding
-    exclude: Condition | None
+    exclude: When | None
     multipliers: tuple[Multiplier, ...]
     combine: Combine
     order_bonuses: tuple[OrderBonus, ...]
@@ -129,29 +153,58 @@ class RuleSet:
     matures_on_delivery: bool
     when_spent: WhenSpent
     referral: Referral | None
-    order_fields: frozenset[str] = field(default=frozenset())
-    line_fields: frozenset[str] = field(default=frozenset())
+    plan: "Plan"
 
-    @property
-    def multiplies_lines(self) -> bool:
-        """Whether some lines may have factors that others have not."""
-        return any(multiplier.by_line for multiplier in self.multipliers)
 
-    @property
-    def needs_member(self) -> bool:
-        """Whether the projection of the member has to be loaded."""
-        by_tier = any(multiplier.factor is None for multiplier in self.multipliers)
-        return by_tier or not self.order_fields.isdisjoint({"member.tier", "member.birthday"})
+class Plan:
+    """What follows from the document alone, reckoned once instead of for every order.
 
-    @property
-    def needs_first_order(self) -> bool:
-        """Whether it matters that the order is the member's first."""
-        return "member.first_order" in self.order_fields
+    Factors are multiplied by `scale`, which makes all of them integers: integers are exact, and much cheaper
+    than fractions. `general` are the multipliers of whole orders, `by_line` those that lines have for
+    themselves, each with its scaled factor, or None for the tier's.
+    """
 
-    @property
-    def used_caps(self) -> tuple[Cap, ...]:
-        """Caps that count over more than the order at hand."""
-        return tuple(cap for cap in self.caps if cap.per != "order")
+    def __init__(
+        self,
+        multipliers: Sequence[Multiplier],
+        conditions: Iterable[When],
+        caps: Sequence[Cap],
+        zone: ZoneInfo,
+        birthday_days: int,
+    ) -> None:
+        by_tier = any(multiplier.factor is None for multiplier in multipliers)
+        factors = [multiplier.factor for multiplier in multipliers if multiplier.factor is not None]
+        self.scale = lcm(100 if by_tier else 1, *(factor.denominator for factor in factors))
+        scaled = [
+            (each, None if each.factor is None else int(each.factor * self.scale)) for each in multipliers
+        ]
+        self.general = [item for item in scaled if not item[0].by_line]
+        self.by_line = [item for item in scaled if item[0].by_line]
+        names = frozenset(name for condition in conditions for name in condition.fields)
+        self.asked = Asked(names, birthday_days)
+        # Whether the projection of the member has to be loaded, and whether it matters that the order is the
+        # member's first.
+        self.needs_member = by_tier or not names.isdisjoint({"member.tier", "member.birthday"})
+        self.needs_first_order = "member.first_order" in names
+        # Caps that count over more than the order at hand.
+        self.used_caps = [cap for cap in caps if cap.per != "order"]
+        self.zone = zone
+        # By currency: the rate, its step as a numerator and a denominator, and what converts it.
+        self.rates: dict[str, tuple[Rate | None, int, int, str | None]] = {}
+        self._starts: dict[date, tuple[date, ...]] = {}
+
+    def window_starts(self, paid_at: datetime) -> tuple[date, ...]:
+        """Return the first local day of the window of each of `used_caps` that a payment falls into."""
+        if not self.used_caps:
+            return ()
+        # A day is what the calendar of the zone calls one, be it 23, 24 or 25 hours long.
+        day = paid_at.astimezone(self.zone).date()
+        starts = self._starts.get(day)
+        if starts is None:
+            if len(self._starts) >= MAX_DAYS_KEPT:
+                self._starts.clear()
+            starts = self._starts[day] = tuple(cap.window(day) for cap in self.used_caps)
+        return starts
 
 
 class RuleSetError(ValueError):
@@ -168,7 +221,9 @@ def read_rule_set(terms: Mapping[str, Any]) -> RuleSet:
     base = terms.get("base") or {}
     currency = terms.get("currency")
     multipliers = tuple(_multiplier(item, at) for item, at in _items(terms, "multipliers"))
-    exclude = _condition(terms.get("exclude"), LINE_FIELDS, "/exclude")
+    exclude = None
+    if terms.get("exclude") is not None:
+        exclude = _condition(terms["exclude"], LINE_FIELDS, "/exclude")
     order_bonuses = tuple(
         OrderBonus(item["id"], item["points"], _condition(item.get("when"), ORDER_FIELDS, f"{at}/when"))
         for item, at in _items(terms, "order_bonuses")
@@ -184,8 +239,9 @@ def read_rule_set(terms: Mapping[str, Any]) -> RuleSet:
     )
     parts: tuple[Multiplier | OrderBonus | LineBonus, ...] = (*multipliers, *order_bonuses, *line_bonuses)
     _refuse_twins(parts)
-    conditions = [part.when for part in parts if part.when is not None]
-    names = frozenset(name for condition in conditions for name in fields_of(condition))
+    caps, zone = _caps(terms.get("caps") or []), ZoneInfo(terms.get("zone", "UTC"))
+    birthday_days = terms.get("birthday_days", 1)
+    conditions = [part.when for part in parts] + ([exclude] if exclude is not None else [])
     matures = terms.get("matures") or {}
     referral = terms.get("referral")
     return RuleSet(
@@ -200,18 +256,15 @@ def read_rule_set(terms: Mapping[str, Any]) -> RuleSet:
         combine=terms.get("combine", "max"),
         order_bonuses=order_bonuses,
         line_bonuses=line_bonuses,
-        caps=_caps(terms.get("caps") or []),
-        zone=ZoneInfo(terms.get("zone", "UTC")),
-        birthday_days=terms.get("birthday_days", 1),
+        caps=caps,
+        zone=zone,
+        birthday_days=birthday_days,
         expiry=ExpiryPolicy.parse(terms.get("expiry", "rolling:365d")),
         matures_after_days=matures.get("after_days"),
         matures_on_delivery=matures.get("on") == "delivered",
         when_spent=terms.get("when_spent", "debt"),
         referral=Referral(referral["points"], referral.get("first_only", True)) if referral else None,
-        order_fields=frozenset(names & ORDER_FIELDS.keys()),
-        line_fields=frozenset(
-            (names | (fields_of(exclude) if exclude is not None else frozenset())) & LINE_FIELDS.keys()
-        ),
+        plan=Plan(multipliers, conditions, caps, zone, birthday_days),
     )
 
 
@@ -219,11 +272,11 @@ def _items(terms: Mapping[str, Any], name: str) -> Iterable[tuple[Mapping[str, A
     return ((item, f"/{name}/{index}") for index, item in enumerate(terms.get(name) or []))
 
 
-def _condition(json: object, fields: FieldSet, pointer: str) -> Condition | None:
+def _condition(json: object, fields: FieldSet, pointer: str) -> When:
     if json is None:
-        return None
+        return When.of(None)
     try:
-        return parse(json, fields)
+        return When.of(parse(json, fields))
     except ConditionError as error:
         raise RuleSetError(f"{pointer}{error.pointer}", error.message) from error
 
@@ -232,7 +285,7 @@ def _multiplier(item: Mapping[str, Any], at: str) -> Multiplier:
     when = _condition(item.get("when"), ALL_FIELDS, f"{at}/when")
     factor = item.get("factor")
     return Multiplier(
-        item["id"], None if factor == "tier" else Fraction(str(factor)), when, is_about_lines(when)
+        item["id"], None if factor == "tier" else Fraction(str(factor)), when, when.line is not None
     )
 
 

@@ -109,8 +109,9 @@ class Trial:
             self.orders_refused += 1
             return 0
         given = judged.parts.total
-        points, cuts = capped(rules, member_id, order.paid_at, given, used)
-        for window in windows_of(rules, member_id, order.paid_at):
+        windows = windows_of(rules, member_id, order.paid_at)
+        points, cuts = capped(rules, given, windows, used)
+        for window in windows:
             used[window] = used.get(window, 0) + points
         kept = _kept(rules, earned, judged, points)
         self.draft_points += points

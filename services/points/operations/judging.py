@@ -89,20 +89,21 @@ class _Knowledge:
 
     def member(self, rules: RuleSet, member_id: UUID) -> MemberFacts:
         """Return what is known of a member, as far as the rules ask."""
-        if not rules.needs_member and not rules.needs_first_order:
+        plan = rules.plan
+        if not plan.needs_member and not plan.needs_first_order:
             return NOBODY
         tier, birthday = self.tiers.get(member_id), self.birthdays.get(member_id)
         return MemberFacts(
             tier.tier if tier is not None else None,
             tier.points_multiplier_percent if tier is not None else None,
-            rules.needs_first_order and member_id not in self.with_orders,
+            plan.needs_first_order and member_id not in self.with_orders,
             birthday.starts_at if birthday is not None else None,
             birthday.ends_at if birthday is not None else None,
         )
 
-    def count(self, rules: RuleSet, order: OrderPaid, root_id: UUID, points: int) -> None:
+    def count(self, windows: Sequence[Window], order: OrderPaid, points: int) -> None:
         """Count what an order was granted in its windows, kept under the id that it came under."""
-        for window in windows_of(rules, root_id, order.paid_at):
+        for window in windows:
             self.used[window] = self.used.get(window, 0) + points
             if window.subject_id != PROGRAM:
                 window = window._replace(subject_id=order.member_id)
@@ -149,9 +150,11 @@ def _judge(
         expires_at, matures_at = rule.expiry_of(order.paid_at), rule.maturity_of(order.paid_at)
     except (UnknownCurrency, PointsOutOfRange, OverflowError) as error:
         return _refusal(command, error)
-    points, cuts = capped(rules, root_id, order.paid_at, judged.parts.total, knowledge.used)
+    windows = windows_of(rules, root_id, order.paid_at)
+    given = judged.parts.total
+    points, cuts = capped(rules, given, windows, knowledge.used)
     if counts:
-        knowledge.count(rules, order, root_id, points)
+        knowledge.count(windows, order, points)
     return Grant(
         command,
         rule,
@@ -160,7 +163,7 @@ def _judge(
         matures_at,
         rules.matures_on_delivery,
         rules.expiry,
-        rules_detail(judged, judged.parts.cut_to(points), cuts, member),
+        rules_detail(judged, judged.parts.cut_to(points) if cuts else judged.parts, cuts, member),
     )
 
 
@@ -174,11 +177,11 @@ async def _gather(
         for command, rule in commands
         if rule.rule_set is not None
     ]
-    told = {root_id for root_id, _, rules in asking if rules.needs_member}
+    told = {root_id for root_id, _, rules in asking if rules.plan.needs_member}
     if told:
         knowledge.tiers = await tier_repository.tiers_of(session, told)
         knowledge.birthdays = await repository.birthdays_of(session, told)
-    firsts = {root_id for root_id, _, rules in asking if rules.needs_first_order}
+    firsts = {root_id for root_id, _, rules in asking if rules.plan.needs_first_order}
     if firsts:
         knowledge.with_orders = await repository.with_orders(session, firsts)
     windows = {
