@@ -43,6 +43,12 @@ class TransferToOneself(Refusal):
     """Points are transferred between two members, and these are one."""
 
 
+class MemberErased(Refusal):
+    """The member was erased: what they were given would be forfeited."""
+
+    status = 410
+
+
 class TransferConflict(Conflict):
     """There is another transfer under this id."""
 

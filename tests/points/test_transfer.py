@@ -7,7 +7,13 @@ import pytest
 
 from services.points import operations
 from services.points.domain import ExpiryPolicy
-from services.points.errors import InsufficientPoints, InvalidPoints, TransferConflict, TransferToOneself
+from services.points.errors import (
+    InsufficientPoints,
+    InvalidPoints,
+    MemberErased,
+    TransferConflict,
+    TransferToOneself,
+)
 from services.points.operations import Transfer, Transferred
 from tests.fixtures.moment import now
 from tests.points.ledger import DAY, Books, coupon, earn_of, names, outbox, refund_of
@@ -56,6 +62,32 @@ async def test_the_same_transfer_asked_again_is_made_once(books: Books) -> None:
     assert set(names(list(results))) == {"Transferred"}
     assert isinstance(await books.transfer(giver, taker, 10, transfer_id), TransferConflict)
     assert (await books.balance(taker)).available_points == 60
+    await books.assert_balanced()
+
+
+async def test_a_transfer_under_an_id_that_went_to_somebody_else_is_a_conflict(books: Books) -> None:
+    giver, taker, other = uuid4(), uuid4(), uuid4()
+    await books.earn(earn_of(giver))
+    first = Transfer(giver, taker, 10, "gift", "test", uuid4())
+    async with books.database.transaction() as session:
+        results = await operations.transfer(session, [first, first._replace(to_id=other)])
+    assert [type(result) for result in results] == [Transferred, TransferConflict]
+    async with books.database.transaction() as session:
+        results = await operations.transfer(session, [first._replace(to_id=other), first])
+    assert [type(result) for result in results] == [TransferConflict, Transferred]
+    assert (await books.balance(taker)).available_points == 10
+    await books.assert_balanced()
+
+
+async def test_nobody_gives_to_a_member_who_was_erased(books: Books) -> None:
+    giver, gone, alias = uuid4(), uuid4(), uuid4()
+    await books.earn(earn_of(giver))
+    await books.link(alias, gone, 1)
+    async with books.database.transaction() as session:
+        await operations.erase_members(session, [(gone, now())])
+    for taker in (gone, alias):
+        assert isinstance(await books.transfer(giver, taker, 10), MemberErased)
+    assert (await books.balance(giver)).available_points == 100
     await books.assert_balanced()
 
 

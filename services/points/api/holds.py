@@ -18,6 +18,7 @@ from services.points.errors import (
     HoldInThePast,
     HoldNotFound,
     InsufficientPoints,
+    MemberErased,
     TransferConflict,
     TransferToOneself,
 )
@@ -158,7 +159,7 @@ async def mature(
     response_model=None,
     responses=RESULTS
     | {201: {"model": TransferOut}}
-    | problem_responses(InsufficientPoints, TransferToOneself, TransferConflict),
+    | problem_responses(InsufficientPoints, TransferToOneself, TransferConflict, MemberErased),
 )
 async def transfer(
     session: Transaction,

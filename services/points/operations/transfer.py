@@ -1,14 +1,21 @@
 """Transfer: points go from one member to another and keep their dates."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import MAX_ENTRY_POINTS, Account, ExpiryPolicy, Lot
-from services.points.errors import InsufficientPoints, InvalidPoints, TransferConflict, TransferToOneself
+from services.points.errors import (
+    InsufficientPoints,
+    InvalidPoints,
+    MemberErased,
+    TransferConflict,
+    TransferToOneself,
+)
 from services.points.operations.ledger import Ledger
+from services.points.repository import erased
 from services.points.repository import transfers as repository
 from shared.events import PointsTransferred
 from shared.ids import new_id
@@ -43,6 +50,7 @@ async def transfer(session: AsyncSession, commands: Sequence[Transfer]) -> list[
     ledger = await Ledger.open(session, members)
     named = [command.transfer_id for command in commands if command.transfer_id is not None]
     known = await repository.transfers(session, named) if named else {}
+    gone = await erased.erased(session, {ledger.accounts[command.to_id].member_id for command in commands})
     needs: dict[UUID, int] = {}
     for command in commands:
         if command.points > 0:
@@ -50,7 +58,7 @@ async def transfer(session: AsyncSession, commands: Sequence[Transfer]) -> list[
             needs[command.from_id] = min(needs.get(command.from_id, 0) + command.points, available)
     lots = await ledger.paying_lots(session, needs) if needs else {}
     by_account = {ledger.accounts[member_id].member_id: found for member_id, found in lots.items()}
-    results = [_transfer(ledger, by_account, known, command) for command in commands]
+    results = [_transfer(ledger, by_account, known, gone, command) for command in commands]
     await ledger.save(session)
     await emit(session, ledger.events)
     return results
@@ -59,19 +67,23 @@ async def transfer(session: AsyncSession, commands: Sequence[Transfer]) -> list[
 def _transfer(
     ledger: Ledger,
     lots: dict[UUID, list[Lot]],
-    known: dict[UUID, tuple[UUID, int]],
+    known: dict[UUID, tuple[UUID, UUID, int]],
+    gone: Collection[UUID],
     command: Transfer,
 ) -> Transferred | Refusal:
     giver, taker = ledger.accounts[command.from_id], ledger.accounts[command.to_id]
     if command.transfer_id in known:
         assert command.transfer_id is not None
-        if known[command.transfer_id] != (command.from_id, command.points):
+        if known[command.transfer_id] != (command.from_id, command.to_id, command.points):
             return TransferConflict(transfer_id=str(command.transfer_id))
         return _shown(command, command.transfer_id, giver)
     if not 0 < command.points <= MAX_ENTRY_POINTS:
         return InvalidPoints(points=command.points)
     if giver is taker:
         return TransferToOneself()
+    if taker.member_id in gone:
+        # What comes to them is forfeited, and the giver would not know.
+        return MemberErased(member_id=str(command.to_id))
     available = max(giver.balance_points, 0)
     if available < command.points:
         return InsufficientPoints(
@@ -80,7 +92,7 @@ def _transfer(
             available_points=available,
         )
     transfer_id = command.transfer_id or new_id()
-    known[transfer_id] = (command.from_id, command.points)
+    known[transfer_id] = (command.from_id, command.to_id, command.points)
     _move(ledger, lots, command, transfer_id)
     return _shown(command, transfer_id, giver)
 
