@@ -1,4 +1,4 @@
-"""`regulars import`: hand a file of orders, refunds or cancellations to members, and of points to points."""
+"""`regulars import`: hand a file of orders, or what came after them, to members, and of points to points."""
 
 import asyncio
 import json
@@ -29,7 +29,13 @@ __all__ = ["register"]
 
 EXIT_ABORTED, EXIT_USAGE, EXIT_SOME_REJECTED = 1, 2, 3
 
-COMMANDS = {"order": "orders", "refund": "refunds", "cancellation": "cancellations", "opening": "points"}
+COMMANDS = {
+    "order": "orders",
+    "refund": "refunds",
+    "cancellation": "cancellations",
+    "delivery": "deliveries",
+    "opening": "points",
+}
 """Which command imports what a mapping makes."""
 
 
@@ -87,7 +93,7 @@ def import_orders_command(
 
 
 def _of_orders(kind: str, name: str, summary: str) -> Callable[..., None]:
-    """The command that imports refunds or cancellations: both take the same, and differ in what they make."""
+    """The command that imports what is said after an order: they differ in what they make only."""
 
     def command(
         file: FileArgument,
@@ -124,6 +130,11 @@ import_cancellations_command = _of_orders(
     "cancellation",
     "cancellations",
     "Import cancellations from a file; one whose order is not here yet waits for it.",
+)
+import_deliveries_command = _of_orders(
+    "delivery",
+    "deliveries",
+    "Import what was delivered from a file; what is not paid yet waits for its payment.",
 )
 
 
@@ -259,6 +270,7 @@ def register(app: typer.Typer) -> None:
     imports.command("orders")(import_orders_command)
     imports.command("refunds")(import_refunds_command)
     imports.command("cancellations")(import_cancellations_command)
+    imports.command("deliveries")(import_deliveries_command)
     imports.command("points")(import_points_command)
     app.add_typer(imports, name="import")
 

@@ -24,10 +24,15 @@ ROUTES = {
     "order": "/v1/orders",
     "refund": "/v1/refunds",
     "cancellation": "/v1/cancellations",
+    "delivery": "/v1/deliveries",
     "opening": "/v1/openings",
 }
 # What a state says again was known before, whenever the marketplace touched the order last.
-KNOWN_ALREADY = {"cancellation": "cancellation_conflict", "refund": "refund_conflict"}
+KNOWN_ALREADY = {
+    "cancellation": "cancellation_conflict",
+    "refund": "refund_conflict",
+    "delivery": "delivery_conflict",
+}
 
 BATCH_ROWS = 1000
 # Members is one process, but a batch also waits for the database and for its turn on a busy machine: with
@@ -332,7 +337,7 @@ class _Run:
 
 
 MAIN = "main"
-SAID_AFTER = ("cancellation", "refund")
+SAID_AFTER = ("cancellation", "refund", "delivery")
 
 _Results = dict[tuple[str, int], dict[str, Any]]
 """Answers by kind of document and position of the unit in its batch."""
@@ -349,6 +354,7 @@ def _documents_of(batch: Batch) -> list[tuple[str, dict[int, dict[str, Any]]]]:
             (MAIN, documents.main),
             ("cancellation", documents.cancellation),
             ("refund", documents.refund),
+            ("delivery", documents.delivery),
         ):
             if document is not None:
                 found[kind][index] = document

@@ -1,7 +1,7 @@
-"""Mappings: how rows become orders, refunds or cancellations, said in TOML.
+"""Mappings: how rows become orders, refunds, cancellations or deliveries, said in TOML.
 
-Below `[order]` stands an order document as `POST /v1/orders` takes it; `[refund]` and `[cancellation]` are as
-their routes take them. A value is a constant, or a table that says where it comes from:
+Below `[order]` stands an order document as `POST /v1/orders` takes it; `[refund]`, `[cancellation]` and
+`[delivery]` are as their routes take them. A value is a constant, or a table that says where it comes from:
 
     { column = "date", read = "date", format = "%Y%m%d", time = "12:00", zone = "UTC" }
     { template = "{customer_id}@example.test" }
@@ -50,7 +50,7 @@ from shared.clock import UnknownZone, zone
 
 __all__ = ["KINDS", "FileLayout", "Mapping", "MappingError", "RowsRule", "load_mapping"]
 
-KINDS = ("order", "refund", "cancellation", "opening")
+KINDS = ("order", "refund", "cancellation", "delivery", "opening")
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,9 @@ def _checked(name: str, document: dict[str, Any]) -> Mapping:
     layout = read_layout(document)
     kinds = [kind for kind in KINDS if isinstance(document.get(kind), dict)]
     if len(kinds) != 1:
-        raise MappingError("the mapping has no [order]; or one of [refund], [cancellation] and [opening]")
+        raise MappingError(
+            "the mapping has no [order]; or one of [refund], [cancellation], [delivery] and [opening]"
+        )
     (kind,) = kinds
     _check_values(document[kind], kind)
     latest = document.get("dates", {}).get("latest")

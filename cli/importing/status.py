@@ -5,7 +5,7 @@ from typing import Any
 
 __all__ = ["STATES", "Documents", "StatusRule", "following"]
 
-STATES = ("placed", "paid", "cancelled", "refunded")
+STATES = ("placed", "paid", "delivered", "cancelled", "refunded")
 
 # A refund that a state tells of has no number of its own; there is one such per order.
 REFUND_ID = "refunded-by-status"
@@ -33,6 +33,7 @@ class Documents:
     main: dict[str, Any] | None
     cancellation: dict[str, Any] | None = None
     refund: dict[str, Any] | None = None
+    delivery: dict[str, Any] | None = None
 
     @property
     def customer(self) -> tuple[str, str] | None:
@@ -55,6 +56,8 @@ def following(order: dict[str, Any], state: str, at: str | None) -> Documents:
         return Documents(order if order.get("lines") else None, cancellation=cancellation)
     if state == "refunded":
         return Documents(order, refund={**name, **_whole_refund(order), "refunded_at": since})
+    if state == "delivered":
+        return Documents(order, delivery={**name, "delivered_at": since})
     return Documents(order)
 
 

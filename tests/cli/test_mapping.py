@@ -139,5 +139,7 @@ def test_a_mapping_that_is_wrong_is_refused_before_the_file_is_read(
 
 
 def test_an_unknown_mapping_is_answered_with_those_there_are() -> None:
-    with pytest.raises(MappingError, match="amazon, cancellations, cdnow, ebay, generic, points, refunds"):
+    with pytest.raises(
+        MappingError, match="amazon, cancellations, cdnow, deliveries, ebay, generic, points, refunds"
+    ):
         load_mapping("nothing")

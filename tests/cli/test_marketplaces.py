@@ -67,6 +67,16 @@ def test_amazon_states() -> None:
     assert called_off.cancellation["cancelled_at"] == "2026-03-12T10:00:00Z"
 
 
+def test_what_amazon_has_delivered_is_paid_and_delivered(tmp_path: Path) -> None:
+    copy = altered(tmp_path, AMAZON, ("\tShipped\t", "\tShipped - Delivered to Buyer\t"))
+    good, _ = read(copy, "amazon")
+    delivered = [each for each in good.values() if each.delivery is not None]
+    assert delivered
+    for each in delivered:
+        assert each.main["paid_at"] <= each.delivery["delivered_at"]
+        assert set(each.delivery) == {"source", "shop_id", "external_order_id", "delivered_at"}
+
+
 def test_ebay_finds_its_header_reads_prices_and_passes_over_what_is_no_order() -> None:
     good, bad = read(EBAY, "ebay")
     assert set(good) == {"24-15229-61546", "04-15250-08826", "04-15250-08827"}
@@ -196,6 +206,11 @@ async def test_refunds_and_cancellations_come_by_imports_of_their_own(members: s
     assert (found["refunded_minor"], found["parked_refunds"]) == ({"USD": 5_000}, 1)
     again = await import_file(refunds)
     assert (again.accepted, again.unchanged, again.rejected) == (0, 3, 2)
+    (tmp_path / "deliveries.csv").write_text(
+        "order_id,delivered_at\nA,2026-03-10T12:00:00Z\nlater,2026-03-10T12:00:00Z\nA,2026-03-11T12:00:00Z\n"
+    )
+    outcome = await import_file(of("deliveries.csv", "deliveries"))
+    assert (outcome.accepted, outcome.codes) == (2, {"delivery_conflict": 1})
     assert (await import_file(of("cancellations.csv", "cancellations"))).accepted == 1
     assert (await summary(members))["orders"]["cancelled"] == 1
 
