@@ -155,6 +155,56 @@ async def test_day_caps_across_days_of_23_and_25_hours(books: Books) -> None:
         assert [result.points for result in results] == [10, 10, 0, 10]
 
 
+async def test_merged_members_have_one_cap_and_each_their_own_after_it_was_undone(
+    books: Books,
+) -> None:
+    await books.rule_set(caps=[{"per": "day", "points": 100}])
+    first, second = uuid4(), uuid4()
+    # Both have today's cap used, one of them all of it.
+    await books.earn(earn_of(first, 10_000), earn_of(second, 6_000))
+    await books.link(second, first, 1)
+    results = await books.earn(earn_of(first, 5_000), earn_of(second, 5_000))
+    assert [result.points for result in results] == [0, 0]
+    (other_day,) = await books.earn(earn_of(second, 9_000, paid_at=now() - DAY))
+    (shared,) = await books.earn(earn_of(first, 9_000, paid_at=now() - DAY))
+    assert [other_day.points, shared.points] == [90, 10]
+    await books.link(second, first, 2, merged=False)
+    results = await books.earn(
+        earn_of(first, 5_000),
+        earn_of(second, 5_000),
+        # What came under an id while they were one was counted under that id.
+        earn_of(first, 9_500, paid_at=now() - DAY),
+        earn_of(second, 9_500, paid_at=now() - DAY),
+    )
+    assert [result.points for result in results] == [0, 40, 90, 10]
+    await books.assert_balanced()
+
+
+async def test_orders_of_merged_members_in_one_batch_share_the_cap(books: Books) -> None:
+    await books.rule_set(caps=[{"per": "day", "points": 100}])
+    first, second = uuid4(), uuid4()
+    await books.link(second, first, 1)
+    results = await books.earn(earn_of(second, 8_000), earn_of(first, 8_000), earn_of(second, 8_000))
+    assert [result.points for result in results] == [80, 20, 0]
+    assert sum(row[0] for row in await books.rows("SELECT points FROM cap_usage")) == 100
+
+
+async def test_a_budget_and_caps_of_members_hold_for_batches_at_once_in_any_order(books: Books) -> None:
+    caps = [{"per": "day", "points": 50}, {"scope": "program", "per": "day", "points": 130}]
+    await books.rule_set(caps=caps)
+    members = [uuid4() for _ in range(4)]
+    orders = [earn_of(member, 3_000) for member in members for _ in range(3)]
+    # Every order in two of the batches, and each batch over several members.
+    batches = [[orders[index] for index in range(start, 12, 4)] for start in range(4)]
+    results = await asyncio.gather(*(books.earn(*batch) for batch in [*batches, *reversed(batches)]))
+    assert sum(result.points for batch in results for result in batch) == 130
+    rows = await books.rows("SELECT subject_id, points FROM cap_usage")
+    used = {row[0]: row[1] for row in rows}
+    assert used.pop(PROGRAM) == sum(used.values()) == 130
+    assert max(used.values()) <= 50
+    await books.assert_balanced()
+
+
 async def test_a_programs_budget_is_never_exceeded_by_batches_at_once(books: Books) -> None:
     await books.rule_set(caps=[{"scope": "program", "per": "month", "points": 250}])
     paid_at = now().replace(day=15)

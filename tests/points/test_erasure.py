@@ -10,10 +10,11 @@ from services.points.handlers import handlers
 from services.points.operations import Hold, Void
 from services.points.operations.holds import Held
 from services.points.repository import caps
-from shared.events import Event, MemberBirthday, MemberErased, OrderRefunded
+from shared.events import Event, LinkShared, MemberBirthday, MemberCreated, MemberErased, OrderRefunded
 from shared.ids import new_id
 from tests.fixtures.moment import now
-from tests.points.ledger import Books, envelope, order_of, outbox
+from tests.points.ledger import Books, coupon, earn_of, envelope, order_of, outbox, refund_of
+from tests.points.test_referrals import join, outcomes, share
 
 
 async def hear(books: Books, *events: Event) -> None:
@@ -110,4 +111,68 @@ async def test_any_order_of_events_comes_to_the_same(books: Books, seed: int) ->
     await forfeit(books)
     balance = await books.balance(kim)
     assert (balance.available_points, balance.forfeited_points) == (0, 400)
+    await books.assert_balanced()
+
+
+async def test_debt_is_written_off_with_an_entry_and_the_report_owes_nothing_less(books: Books) -> None:
+    kim, other = new_id(), new_id()
+    spent, kept = earn_of(kim), earn_of(other)
+    reward = coupon(80)
+    await books.add(reward)
+    await books.earn(spent, kept)
+    await books.redeem((kim, reward.id))
+    await books.refund(refund_of(spent, 10_000, complete=True))
+    assert (await books.balance(kim)).debt_points == 80
+    await hear(books, MemberErased(member_id=kim, erased_at=now()))
+    assert (await books.balance(kim)).debt_points == 0
+    rows = await books.rows(
+        f"SELECT kind, contra, points, reason FROM entries WHERE member_id = '{kim}' ORDER BY sequence"
+    )
+    assert [tuple(row) for row in rows][-1] == (
+        "adjust",
+        "adjustment",
+        80,
+        "Debt of an erased member written off",
+    )
+    # A refund that is heard of later makes debt again, of which the job takes care.
+    late = earn_of(kim)
+    await books.earn(late)
+    await forfeit(books)
+    await books.refund(refund_of(late, 10_000, complete=True))
+    assert (await books.balance(kim)).debt_points == 100
+    assert [await forfeit(books), await forfeit(books)] == [1, 0]
+    async with books.database.reading() as session:
+        liability = await operations.show_liability(session)
+    assert liability.debt_points == 0
+    assert sum(month.outstanding_points for month in liability.months) == 100
+    await books.assert_balanced()
+
+
+async def test_nothing_is_kept_of_the_erased_but_what_the_books_need(books: Books) -> None:
+    await books.rule_set(referral={"points": 10}, caps=[{"per": "day", "points": 500}])
+    kim, friend, other = new_id(), new_id(), new_id()
+    joined = MemberCreated(member_id=kim, source="s", external_id="1", created_at=now(), tier="gold")
+    await hear(books, joined)
+    mine, circle = await share(books, kim), await share(books, friend)
+    await join(books, friend, mine)
+    await join(books, kim, circle)
+    await books.earn(earn_of(kim), earn_of(other))
+    assert await outcomes(books) == [("granted", ""), ("refused", "circle")]
+    await hear(books, MemberErased(member_id=kim, erased_at=now()))
+    shared = LinkShared(
+        link_id=new_id(), activity_id=new_id(), group_id=new_id(), sharer_id=kim, generation=0, at=now()
+    )
+    await hear(books, joined, shared)
+    assert await outcomes(books) == [("granted", "")]
+    for table, column in (
+        ("member_tiers", "member_id"),
+        ("share_links", "sharer_id"),
+        ("cap_usage", "subject_id"),
+    ):
+        assert await books.rows(f"SELECT * FROM {table} WHERE {column} = '{kim}'") == [], table
+    assert len(await books.rows("SELECT * FROM cap_usage")) == 1
+    # An order that was late counts in its window until what it earned is gone.
+    await books.earn(earn_of(kim))
+    await forfeit(books)
+    assert len(await books.rows("SELECT * FROM cap_usage")) == 1
     await books.assert_balanced()

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import EarningRule, Lot, RuleBook
 from services.points.operations.ledger import Ledger
+from services.points.repository import erased
 from services.points.repository import referrals as repository
 from services.points.repository import rules as rule_repository
 from services.points.repository.referrals import Granted, Joined, Outcome, Waiting
@@ -35,6 +36,9 @@ async def refer(session: AsyncSession, joined: Sequence[Joined]) -> None:
 
 async def record_links(session: AsyncSession, sharers: Mapping[UUID, UUID]) -> None:
     """Remember who shared links (link to member), and settle the purchases that waited for it."""
+    if sharers:
+        gone = await erased.erased(session, set(sharers.values()))
+        sharers = {link_id: sharer_id for link_id, sharer_id in sharers.items() if sharer_id not in gone}
     if sharers:
         await repository.add_links(session, sharers)
         waiting = await repository.waiting(session, link_ids=sharers)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.points.repository import erased
 from services.points.repository import tiers as repository
 from services.points.repository.tiers import TierRow
 
@@ -20,4 +21,7 @@ async def record_tiers(session: AsyncSession, changes: Sequence[TierRow]) -> Non
         known = latest.get(change.member_id)
         if known is None or known.event_id <= change.event_id:
             latest[change.member_id] = change
+    # Of whoever is erased nothing is kept, however late it is told.
+    for member_id in await erased.erased(session, latest):
+        del latest[member_id]
     await repository.save_tiers(session, list(latest.values()))
