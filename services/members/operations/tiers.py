@@ -26,6 +26,9 @@ __all__ = [
 
 # Members judged at a time by a preview: their rows and the days of their orders are held in memory.
 PREVIEW_CHUNK = 2_000
+
+# Members that a new tier table has not reached are counted every few seconds; more than these say no more.
+WAITING_COUNTED = 100_000
 # How many members one page of a preview looks at, at most, before it says where to go on.
 PREVIEW_SCAN = 20_000
 
@@ -135,8 +138,8 @@ async def rejudge_members(session: AsyncSession, *, limit: int) -> int:
 
 
 async def count_members_to_judge(session: AsyncSession) -> int:
-    """Return how many members a new tier table has not reached yet."""
-    return await program.count_members_to_judge(session)
+    """Return how many members a new tier table has not reached yet; 100,000 stand for any more."""
+    return await program.count_members_to_judge(session, limit=WAITING_COUNTED)
 
 
 async def look_at_tiers(session: AsyncSession, *, limit: int, as_of: datetime | None = None) -> int:

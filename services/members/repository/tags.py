@@ -47,7 +47,8 @@ STILL_HELD = text("SELECT DISTINCT member_id, tag FROM tags WHERE member_id = AN
 EXPIRED = text(
     """
     SELECT DISTINCT member_id FROM (
-        SELECT member_id FROM tags WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT :limit
+        SELECT member_id FROM tags WHERE expires_at <= (SELECT clock_timestamp())
+        ORDER BY expires_at LIMIT :limit
     ) AS due
     """
 )
