@@ -1,9 +1,12 @@
-"""Failed transactions are counted by what the database had to do with them."""
+"""Failed transactions are counted by what the database had to do with them, and a glance is none."""
+
+from datetime import datetime
 
 import asyncpg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from cli.embedded.postgres import EmbeddedPostgres
 from shared.database import Database, error_kind
@@ -31,6 +34,27 @@ async def test_a_broken_constraint_is_counted_and_its_values_stay_out_of_the_mes
         await store_twice()
     assert failures("integrity") == before + 1
     assert "Ann" not in str(caught.value)
+    await database.close()
+
+
+async def test_a_glance_stands_in_no_transaction(postgres: EmbeddedPostgres) -> None:
+    database = Database(postgres.url(), pool_size=1)
+
+    async def seen(session: AsyncSession) -> list[datetime]:
+        return [(await session.execute(text("SELECT now()"))).scalar_one() for _ in range(2)]
+
+    async with database.reading() as session:
+        first, second = await seen(session)
+        assert first == second
+    # The same connection of the pool, so neither way of reading leaves anything behind for the other.
+    async with database.glance() as session:
+        first, second = await seen(session)
+        assert first < second
+    async with database.reading() as session:
+        first, second = await seen(session)
+        assert first == second
+        with pytest.raises(DBAPIError):
+            await session.execute(text("CREATE TABLE written_by_a_reader (id int)"))
     await database.close()
 
 

@@ -19,7 +19,7 @@ from services.members.schemas import (
 )
 from shared.auth import Caller, require
 from shared.clock import utc_now
-from shared.edge import DryRun, Transaction, TransactionalRoute
+from shared.edge import DryRun, Transaction, TransactionalRoute, glance
 from shared.pagination import DEFAULT_LIMIT, Cursor, Limit, Page, cut, decode_cursor
 from shared.problems import (
     InvalidRequest,
@@ -85,6 +85,7 @@ async def read_members(
 
 # Only what looks like an id is one: `/members/tags` and the like are addresses of their own.
 @router.get("/members/{member_id:uuid}", tags=["members"], responses=problem_responses(MemberNotFound))
+@glance
 async def read_member(
     member_id: UUID, session: Transaction, caller: Reader, response: Response
 ) -> MemberPage:

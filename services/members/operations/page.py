@@ -1,4 +1,4 @@
-"""One member as a person would want to see it, in few statements however much there is."""
+"""One member as a person would want to see it: one statement, and a few more for who is several ids."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,9 +7,11 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import Progress
-from services.members.operations.progress import read_standing, standing_of
-from services.members.operations.reading import read_member
-from services.members.repository import orders, people
+from services.members.errors import MemberNotFound
+from services.members.operations.progress import standing_of
+from services.members.operations.reading import judged
+from services.members.repository import pages, people, program
+from services.members.settings import settings
 
 __all__ = ["read_member_page"]
 
@@ -19,13 +21,16 @@ async def read_member_page(session: AsyncSession, member_id: UUID, *, orders_sho
 
     Tier and stage are judged as of now, whatever a job has got round to. Raises MemberNotFound.
     """
-    person = await read_member(session, member_id)
-    ids = [person["member_id"], *person["merged_ids"]]
-    recent = await orders.orders_of_member(session, ids, after=None, limit=orders_shown)
+    row = await pages.member_page(session, member_id, orders_shown=orders_shown)
+    if row is None:
+        raise MemberNotFound
+    rules = program.rules_of(row, settings().program_time_zone)
+    (person,) = await judged(session, [row])
     alone = people.person_of(person)
-    place = await (
-        read_standing(session, person["member_id"]) if alone is None else standing_of(session, alone)
-    )
+    if alone is None:
+        known = await people.persons(session, [person["member_id"]])
+        alone = known[known[person["member_id"]].person_id]
+    place = await standing_of(session, alone, rules)
     standing = _standing(place.tier)
     return {
         **person,
@@ -35,7 +40,6 @@ async def read_member_page(session: AsyncSession, member_id: UUID, *, orders_sho
         "stage_since": place.stage.since,
         "lifecycle": place.stage,
         "standing": standing,
-        "recent_orders": recent,
     }
 
 

@@ -58,12 +58,12 @@ async def read_standing(session: AsyncSession, member_id: UUID) -> Standing:
     found = await people.persons(session, [member_id])
     if member_id not in found:
         raise MemberNotFound
-    return await standing_of(session, found[found[member_id].person_id])
-
-
-async def standing_of(session: AsyncSession, person: Member) -> Standing:
-    """Return where a person stands as of now; it was read with all its ids."""
     rules = await program.rules(session, settings().program_time_zone)
+    return await standing_of(session, found[found[member_id].person_id], rules)
+
+
+async def standing_of(session: AsyncSession, person: Member, rules: program.Rules) -> Standing:
+    """Return where a person stands as of the rules' now; it was read with all its ids."""
     if person.has_tier_terms:
         person.terms = (await standing.terms(session, [person.id])).get(person.id, person.terms)
     facts = (await facts_of(session, [person], rules.ladder, rules.now))[person.id]

@@ -16,6 +16,7 @@ from services.members.settings import settings
 
 __all__ = [
     "find_member",
+    "judged",
     "read_member",
     "read_members",
     "read_order",
@@ -56,14 +57,14 @@ async def read_member(session: AsyncSession, member_id: UUID) -> Mapping[str, An
     found = await people.whole_members(session, [member_id])
     if member_id not in found:
         raise MemberNotFound
-    (person,) = await _judged(session, [found[member_id]])
+    (person,) = await judged(session, [found[member_id]])
     return person
 
 
 async def find_member(session: AsyncSession, source: str, external_id: str) -> list[Mapping[str, Any]]:
     """Return the person whom a source knows by an id, or nobody."""
     ids = await people.member_ids(session, [(source, external_id)])
-    return await _judged(session, list((await people.whole_members(session, ids.values())).values()))
+    return await judged(session, list((await people.whole_members(session, ids.values())).values()))
 
 
 async def search_members(session: AsyncSession, words: str, *, limit: int) -> list[Mapping[str, Any]]:
@@ -72,17 +73,17 @@ async def search_members(session: AsyncSession, words: str, *, limit: int) -> li
     addresses = {words, f"{name}{at}{host.lower()}"}
     ids = await people.ids_found(session, words, sorted(addresses), limit=limit)
     found = (await people.whole_members(session, ids)).values()
-    return await _judged(session, list({row["member_id"]: row for row in found}.values()))
+    return await judged(session, list({row["member_id"]: row for row in found}.values()))
 
 
 async def read_members(
     session: AsyncSession, *, after: UUID | None, limit: int
 ) -> Sequence[Mapping[str, Any]]:
     """Return persons in the order in which they joined."""
-    return await _judged(session, await people.members_page(session, after=after, limit=limit))
+    return await judged(session, await people.members_page(session, after=after, limit=limit))
 
 
-async def _judged(session: AsyncSession, rows: Sequence[RowMapping]) -> list[Mapping[str, Any]]:
+async def judged(session: AsyncSession, rows: Sequence[RowMapping]) -> list[Mapping[str, Any]]:
     """Judge what holds of attributes and consents where several ids of a person have them."""
     several = [row["member_id"] for row in rows if row["merged_ids"]]
     if not several:

@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import Ladder, Level, LifecycleRules, Member, Policy
 from shared.clock import zone
 
 __all__ = [
+    "RULES",
     "Rules",
     "add_tallies",
     "count_members_to_judge",
@@ -26,21 +26,24 @@ __all__ = [
     "members_to_judge",
     "persons_page",
     "rules",
+    "rules_of",
 ]
 
 CURRENT = "(SELECT max(version) FROM tiers)"
 
-# Everything that a batch is judged by, in one statement; a level per row, and the rest on each of them.
-RULES = text(
-    f"""
-    SELECT t.version, t.name, t.rank, t.min_spend_minor, CAST(t.benefits AS text) AS benefits, t.min_orders,
-        t.min_points, CAST(p.policy AS text) AS policy, l.version AS lifecycle_version,
-        CAST(l.rules AS text) AS lifecycle, clock_timestamp() AS now
-    FROM tiers AS t JOIN tier_policies AS p USING (version)
+# Everything that a batch is judged by, as one row that other statements can join.
+RULES = f"""
+    SELECT (SELECT CAST(json_agg(json_build_array(t.version, t.name, t.rank, t.min_spend_minor, t.benefits,
+                                                  t.min_orders, t.min_points) ORDER BY t.rank) AS text)
+            FROM tiers AS t WHERE t.version = p.version) AS levels,
+        CAST(p.policy AS text) AS policy, l.version AS lifecycle_version, CAST(l.rules AS text) AS lifecycle,
+        clock_timestamp() AS now
+    FROM tier_policies AS p
     CROSS JOIN (SELECT version, rules FROM lifecycles ORDER BY version DESC LIMIT 1) AS l
-    WHERE t.version = {CURRENT}
-    """  # noqa: S608 - constant
-)
+    WHERE p.version = {CURRENT}
+"""  # noqa: S608 - constant
+
+RULES_NOW = text(RULES)
 
 INSERT_TIERS = text(
     """
@@ -87,7 +90,8 @@ OVERDUE = f"""
 
 TO_JUDGE = text(f"SELECT id {OVERDUE} ORDER BY id LIMIT :limit")
 
-COUNT_TO_JUDGE = text(f"SELECT count(*) {OVERDUE}")
+# Asked every few seconds: no more are counted than it takes to see that the job is behind.
+COUNT_TO_JUDGE = text(f"SELECT count(*) FROM (SELECT {OVERDUE} LIMIT :limit) AS waiting")  # noqa: S608 - constant
 
 ADD_TALLIES = text(
     """
@@ -125,23 +129,31 @@ class Rules:
 
 async def rules(session: AsyncSession, zone_name: str) -> Rules:
     """Return the tier table and the lifecycle that hold now; days are those of the zone."""
-    rows = (await session.execute(RULES)).all()
-    last = rows[0]
+    return rules_of((await session.execute(RULES_NOW)).mappings().one(), zone_name)
+
+
+def rules_of(row: RowMapping, zone_name: str) -> Rules:
+    """Return the rules of a row that has the columns of `RULES`."""
     return Rules(
-        _ladder(tuple(tuple(row[:7]) for row in rows), last.policy, zone_name),
-        _lifecycle(last.lifecycle_version, last.lifecycle),
-        last.now,
+        _ladder(row["levels"], row["policy"], zone_name),
+        _lifecycle(row["lifecycle_version"], row["lifecycle"]),
+        row["now"],
     )
 
 
 @lru_cache(maxsize=16)
-def _ladder(rows: tuple[tuple[Any, ...], ...], policy: str, zone_name: str) -> Ladder:
+def _ladder(levels: str, policy: str, zone_name: str) -> Ladder:
     # Parsed once and not for every batch; the key is the content, because a version may be rolled back.
-    levels = [
-        Level(name, rank, spend, msgspec.json.decode(benefits), orders, points)
-        for _, name, rank, spend, benefits, orders, points in rows
-    ]
-    return Ladder(rows[0][0], levels, msgspec.json.decode(policy, type=Policy), zone(zone_name))
+    rows = msgspec.json.decode(levels)
+    return Ladder(
+        rows[0][0],
+        [
+            Level(name, rank, spend, benefits, orders, points)
+            for _, name, rank, spend, benefits, orders, points in rows
+        ],
+        msgspec.json.decode(policy, type=Policy),
+        zone(zone_name),
+    )
 
 
 @lru_cache(maxsize=16)
@@ -203,9 +215,9 @@ async def members_to_judge(session: AsyncSession, *, limit: int) -> list[UUID]:
     return list((await session.scalars(TO_JUDGE, {"limit": limit})).all())
 
 
-async def count_members_to_judge(session: AsyncSession) -> int:
-    """Return how many members were last judged by an older tier table."""
-    return int((await session.scalars(COUNT_TO_JUDGE)).one())
+async def count_members_to_judge(session: AsyncSession, *, limit: int) -> int:
+    """Return how many members, up to `limit`, were last judged by an older tier table."""
+    return int((await session.scalars(COUNT_TO_JUDGE, {"limit": limit})).one())
 
 
 async def add_tallies(session: AsyncSession, changes: Mapping[str, int]) -> None:

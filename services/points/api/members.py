@@ -16,7 +16,7 @@ from services.points.schemas import (
     RedemptionShown,
     Summary,
 )
-from shared.edge import Transaction, TransactionalRoute
+from shared.edge import Transaction, TransactionalRoute, glance
 from shared.pagination import DEFAULT_LIMIT, Cursor, InvalidCursor, Limit, Page, cut, decode_cursor
 from shared.problems import problem_responses
 from shared.schemas import MAX_BIGINT
@@ -25,6 +25,7 @@ router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["points"]
 
 
 @router.get("/members/{member_id}/points")
+@glance
 async def show_points(session: Transaction, caller: Reader, member_id: UUID) -> PointsShown:
     """Show a member's points in every state. A member who has never earned has none."""
     balance = await operations.show_points(session, member_id)
