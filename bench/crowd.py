@@ -3,8 +3,8 @@
 Everything follows from the number of a row and a seed by a hash function, and every table is one statement
 over `generate_series`. Constraints and indexes are taken away and made again afterwards, in the transaction
 that fills the table, so that a table costs its rows and each index one sort. Balances are what lots and
-entries add up to, spend is what orders add up to. What no page reads is left out: lot moves, hashes, and the
-unique keys that only writers look into.
+entries add up to, spend is what orders add up to. Left out are lot moves, and of the hashes all but the last
+one of an account, as in a ledger that is older than its chain.
 """
 
 import asyncio
@@ -127,48 +127,58 @@ LOT_KINDS = """
         AS k(sequence, remaining, expired, day)
 """
 
-POINTS: Sequence[Filling] = (
-    (
-        "accounts",
-        "member_id, sequence, open_points, earned_points, spent_points, expired_points, next_expiry_at",
-        f"""
-        SELECT id, {ENTRIES_PER_MEMBER}, e[3] - e[3] / 2 + e[4] + e[5] + e[6] + e[7],
-               e[1] + e[2] + e[3] + e[4] + e[5] + e[6] + e[7], e[1] + e[3] / 2, e[2], date '2031-01-04'
-        FROM (SELECT id, earned AS e FROM {BUYERS}) AS made
-        """,
-    ),
-    (
-        "entries",
-        "member_id, sequence, id, kind, contra, points, about_id, rule_version, basis_minor, currency, actor,"
-        " reason, occurred_at, recorded_at",
-        f"""
-        SELECT id, sequence, entry_id, kind, contra, points, entry_id, 1, points * 100, 'USD', 'bench',
-               'What the bench made up', at, at
-        FROM (SELECT m.id, {ENTRY_ID} AS entry_id, k.kind, k.contra, k.sequence,
-                     CASE k.share WHEN 1 THEN earned[lot] WHEN -1 THEN -earned[lot]
-                          ELSE -(earned[lot] / 2) END AS points,
-                     m.joined + k.sequence * interval '50 days' AS at
-              FROM {BUYERS} CROSS JOIN {ENTRY_KINDS} OFFSET 0) AS made
-        """,
-    ),
-    (
-        "lots",
-        "id, member_id, points, remaining_points, expired_points, earned_at, expires_at",
-        f"""
-        SELECT {ENTRY_ID}, m.id, earned[sequence],
-               CASE remaining WHEN 0 THEN 0 WHEN 1 THEN earned[sequence]
-                    ELSE earned[sequence] - earned[sequence] / 2 END,
-               expired * earned[sequence], m.joined + sequence * interval '50 days',
-               timestamptz '2031-01-01' + day * interval '1 day'
-        FROM {BUYERS} CROSS JOIN {LOT_KINDS}
-        """,
-    ),
-)
+# In a crowd with due points the first open lot of one account is past its date, of the next one the first
+# two, and so on up to all five: three on average. The second half of the members is due a day later.
+DUE_ON = "timestamptz '2026-01-01' + (n >= $1 / 2)::int * interval '1 day'"
+DUE_LOTS = "(m.n % 5 + 1)"
+LATER = "timestamptz '2031-01-01' + day * interval '1 day'"
+EXPIRY = {False: LATER, True: f"CASE WHEN day - 2 <= {DUE_LOTS} THEN {DUE_ON} ELSE {LATER} END"}
 
-# Unique keys that tell duplicates to writers; ten million entries of theirs would take as long as all else.
-ONLY_FOR_WRITERS = frozenset(
-    {"uq_entries_natural_key", "uq_orders_external", "ix_accounts_next_expiry_at", "ix_members_tier_version"}
-)
+
+def points_tables(*, due: bool) -> Sequence[Filling]:
+    """The tables of points; with `due`, some lots of every account are past their date."""
+    return (
+        (
+            "accounts",
+            "member_id, sequence, open_points, earned_points, spent_points, expired_points, next_expiry_at",
+            f"""
+            SELECT id, {ENTRIES_PER_MEMBER}, e[3] - e[3] / 2 + e[4] + e[5] + e[6] + e[7],
+                   e[1] + e[2] + e[3] + e[4] + e[5] + e[6] + e[7], e[1] + e[3] / 2, e[2],
+                   {DUE_ON if due else "date '2031-01-04'"}
+            FROM (SELECT n, id, earned AS e FROM {BUYERS}) AS made
+            """,
+        ),
+        (
+            "entries",
+            "member_id, sequence, id, kind, contra, points, about_id, rule_version, basis_minor, currency,"
+            " actor, reason, occurred_at, recorded_at, hash",
+            f"""
+            SELECT id, sequence, entry_id, kind, contra, points, entry_id, 1, points * 100, 'USD', 'bench',
+                   'What the bench made up', at, at,
+                   CASE sequence WHEN {ENTRIES_PER_MEMBER} THEN sha256(uuid_send(entry_id)) END
+            FROM (SELECT m.id, {ENTRY_ID} AS entry_id, k.kind, k.contra, k.sequence,
+                         CASE k.share WHEN 1 THEN earned[lot] WHEN -1 THEN -earned[lot]
+                              ELSE -(earned[lot] / 2) END AS points,
+                         m.joined + k.sequence * interval '50 days' AS at
+                  FROM {BUYERS} CROSS JOIN {ENTRY_KINDS} OFFSET 0) AS made
+            """,
+        ),
+        (
+            "lots",
+            "id, member_id, points, remaining_points, expired_points, earned_at, expires_at",
+            f"""
+            SELECT {ENTRY_ID}, m.id, earned[sequence],
+                   CASE remaining WHEN 0 THEN 0 WHEN 1 THEN earned[sequence]
+                        ELSE earned[sequence] - earned[sequence] / 2 END,
+                   expired * earned[sequence], m.joined + sequence * interval '50 days', {EXPIRY[due]}
+            FROM {BUYERS} CROSS JOIN {LOT_KINDS}
+            """,
+        ),
+    )
+
+
+# Unique keys that tell duplicates to writers; ten million entries of theirs take long.
+ONLY_FOR_WRITERS = frozenset({"uq_entries_natural_key", "uq_orders_external"})
 
 CONSTRAINTS = """
 SELECT conrelid::regclass::text AS at, conname AS name, contype,
@@ -201,18 +211,26 @@ async def fill_members(url: str, members: int) -> float:
     return await _fill(url, MEMBERS, members)
 
 
-async def fill_points(url: str, members: int) -> float:
-    """Fill a migrated database of points, ten entries per member; return the seconds it took."""
-    return await _fill(url, POINTS, members)
+async def fill_points(url: str, members: int, *, due: bool = False, for_writers: bool = False) -> float:
+    """Fill a migrated database of points, ten entries per member; return the seconds it took.
+
+    With `due` some lots of every account are past their date; `for_writers` makes the unique keys too that
+    only writers look into.
+    """
+    left_out = frozenset() if for_writers else ONLY_FOR_WRITERS
+    return await _fill(url, points_tables(due=due), members, left_out)
 
 
-async def _fill(url: str, tables: Sequence[Filling], members: int) -> float:
+async def _fill(
+    url: str, tables: Sequence[Filling], members: int, left_out: frozenset[str] = ONLY_FOR_WRITERS
+) -> float:
     started = time.perf_counter()
     connection = await asyncpg.connect(url)
     try:
         for statement in SESSION:
             await connection.execute(statement)
-        constraints, indexes = await _strip(connection, [name for name, _, _ in tables])
+        taken = await _strip(connection, [name for name, _, _ in tables])
+        constraints, indexes = ([each for each in kind if each["name"] not in left_out] for kind in taken)
         await asyncio.gather(*(_fill_table(url, table, members, constraints, indexes) for table in tables))
     finally:
         await connection.close()
@@ -250,17 +268,16 @@ async def _fill_table(
             await connection.execute(f"ALTER TABLE {name} SET (autovacuum_enabled = off)")
             await connection.execute(f"INSERT INTO {name} ({columns}) {rows}", members)
             for each in constraints:
-                if (
-                    each["at"] == name
-                    and each["contype"] in (b"p", b"u")
-                    and each["name"] not in ONLY_FOR_WRITERS
-                ):
+                if each["at"] == name and each["contype"] != b"f":
+                    # Checks hold for what comes; what the crowd is made of need not be read again for them.
+                    unproved = " NOT VALID" if each["contype"] == b"c" else ""
                     await connection.execute(
-                        f'ALTER TABLE {name} ADD CONSTRAINT "{each["name"]}" {each["definition"]}'
+                        f'ALTER TABLE {name} ADD CONSTRAINT "{each["name"]}" {each["definition"]}{unproved}'
                     )
             for each in indexes:
-                if each["at"] == name and each["name"] not in ONLY_FOR_WRITERS:
+                if each["at"] == name:
                     await connection.execute(each["definition"])
-        await connection.execute(f"ANALYZE {name}")
+        # As a table that has been there for a while. That of entries is the longest, and no page reads it.
+        await connection.execute(f"{'ANALYZE' if name == 'entries' else 'VACUUM (ANALYZE)'} {name}")
     finally:
         await connection.close()
