@@ -13,15 +13,13 @@ import msgspec
 
 from cli.platform.platform import Platform
 from shared.bus import Outgoing
-from shared.testing import eventually
+from tests.chaos.insisting import insist
 
 __all__ = ["Books", "Load", "Storefront", "order", "submitted"]
 
 BATCH_ORDERS = 50
 CONNECTIONS = 6
 ORDERS_PER_CUSTOMER = 4
-INSIST_SECONDS = 120.0
-PAUSE_SECONDS = 0.25
 
 # The tiers that a new installation has, by spend in cents.
 LEVELS = (("platinum", 150_000), ("gold", 50_000), ("silver", 20_000), ("bronze", 0))
@@ -66,6 +64,11 @@ class Books:
     orders: int = 0
     revenue_minor: int = 0
     points: int = 0
+    refunded_minor: int = 0
+    spent_points: int = 0
+    clawed_back_points: int = 0
+    debt_points: int = 0
+    aliases: int = 0
     spend: Counter[str] = field(default_factory=Counter)
 
     def enter(self, orders: Sequence[dict[str, Any]]) -> None:
@@ -77,6 +80,16 @@ class Books:
             self.points += cents // 100
             self.spend[one["external_customer_id"]] += cents
 
+    def merge(self, surviving: str, merged: str) -> None:
+        """Two customers are one person from now on."""
+        self.spend[surviving] += self.spend.pop(merged)
+        self.aliases += 1
+
+    @property
+    def points_to_spend(self) -> int:
+        """What members have left: debt is what was clawed back though it was spent already."""
+        return self.points - self.spent_points - self.clawed_back_points + self.debt_points
+
     @property
     def tiers(self) -> dict[str, int]:
         """Members by the tier that their spend reaches."""
@@ -85,27 +98,30 @@ class Books:
 
 
 class Load:
-    """A few hundred orders of customers of their own, sent over several connections at once."""
+    """Orders of customers of their own, sent over several connections at once."""
 
-    def __init__(self, name: str, orders: int) -> None:
+    def __init__(self, name: str, orders: int | list[dict[str, Any]]) -> None:
         """`name` makes customers and orders distinct from those of other loads, and their amounts the same
-        on every run."""
-        chance = random.Random(name)
-        now = datetime.now(UTC)
-        numbers = list(range(orders))
-        self.orders = [
-            order(
-                f"{name}-{number}",
-                f"{name}-{chance.randrange(orders // ORDERS_PER_CUSTOMER)}",
-                chance.choice([0, 99, 100, 1_999, 2_500, 7_250, chance.randrange(30_000)]),
-                now - timedelta(minutes=chance.randrange(200_000)),
-            )
-            for number in numbers
-        ]
+        on every run; a number of orders stands for as many of any kind."""
+        self.orders = _sundry(name, orders) if isinstance(orders, int) else orders
         self.batches = [
             (f"{name}-{start}", self.orders[start : start + BATCH_ORDERS])
-            for start in range(0, orders, BATCH_ORDERS)
+            for start in range(0, len(self.orders), BATCH_ORDERS)
         ]
+
+
+def _sundry(name: str, orders: int) -> list[dict[str, Any]]:
+    chance = random.Random(name)
+    now = datetime.now(UTC)
+    return [
+        order(
+            f"{name}-{number}",
+            f"{name}-{chance.randrange(orders // ORDERS_PER_CUSTOMER)}",
+            chance.choice([0, 99, 100, 1_999, 2_500, 7_250, chance.randrange(30_000)]),
+            now - timedelta(minutes=chance.randrange(200_000)),
+        )
+        for number in range(orders)
+    ]
 
 
 class Storefront:
@@ -134,7 +150,7 @@ class Storefront:
                 nonlocal answered
                 while waiting:
                     key, orders = waiting.pop()
-                    answer = await self._insist(client, key, orders)
+                    answer = (await insist(client, "/v1/orders", orders, key, self.troubles)).json()
                     refused = [item for item in answer["results"] if item["status"] == "refused"]
                     assert (answer["accepted"], answer["unchanged"]) == (len(orders), 0), refused[:3]
                     self.accepted += answer["accepted"]
@@ -144,22 +160,3 @@ class Storefront:
             async with asyncio.TaskGroup() as clerks:
                 for _ in range(CONNECTIONS):
                     clerks.create_task(clerk())
-
-    async def _insist(self, client: httpx.AsyncClient, key: str, orders: list[dict[str, Any]]) -> Any:
-        """Send a batch until it is taken, as a storefront does that must not lose an order."""
-
-        async def attempt() -> Any:
-            try:
-                answer = await client.post("/v1/orders", json=orders, headers={"Idempotency-Key": key})
-            except httpx.TransportError as trouble:
-                self.troubles[type(trouble).__name__] += 1
-                return None
-            if answer.status_code == 200:
-                return answer.json()
-            self.troubles[str(answer.status_code)] += 1
-            # 409: the first attempt is still being worked on by the process that lost us.
-            if answer.status_code not in (409, 503):
-                raise RuntimeError(f"{key} was refused: {answer.status_code} {answer.text}")
-            return None
-
-        return await eventually(attempt, deadline_seconds=INSIST_SECONDS, poll_seconds=PAUSE_SECONDS)

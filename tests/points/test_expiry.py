@@ -42,23 +42,51 @@ def at(text: str) -> datetime:
     ("policy", "earned_at", "zone", "expires_at"),
     [
         ("rolling:365d", "2024-02-29T12:00:00Z", BERLIN, "2025-02-28T12:00:00Z"),
-        # 31 January and a month is the end of February.
-        ("rolling:1m", "2026-01-31T10:00:00+01:00", BERLIN, "2026-02-28T10:00:00+01:00"),
-        ("rolling:1m", "2024-01-31T10:00:00+01:00", BERLIN, "2024-02-29T10:00:00+01:00"),
+        pytest.param(
+            "rolling:1m",
+            "2026-01-31T10:00:00+01:00",
+            BERLIN,
+            "2026-02-28T10:00:00+01:00",
+            id="31 January and a month",
+        ),
+        pytest.param(
+            "rolling:1m",
+            "2024-01-31T10:00:00+01:00",
+            BERLIN,
+            "2024-02-29T10:00:00+01:00",
+            id="31 January and a month, in a leap year",
+        ),
         ("rolling:1m:day_end", "2026-01-31T10:00:00+01:00", BERLIN, "2026-03-01T00:00:00+01:00"),
-        # 29 February and a year.
-        ("rolling:12m", "2024-02-29T10:00:00+01:00", BERLIN, "2025-02-28T10:00:00+01:00"),
+        pytest.param(
+            "rolling:12m",
+            "2024-02-29T10:00:00+01:00",
+            BERLIN,
+            "2025-02-28T10:00:00+01:00",
+            id="29 February and a year",
+        ),
         # The local time of day stays over a change of the clock; days of 24 hours do not.
         ("rolling:1m", "2026-03-15T10:00:00+01:00", BERLIN, "2026-04-15T10:00:00+02:00"),
         ("rolling:31d", "2026-03-15T10:00:00+01:00", BERLIN, "2026-04-15T11:00:00+02:00"),
-        # The day of 23 hours, the day of 25, and the day that begins at one o'clock.
-        ("rolling:1d:day_end", "2026-03-28T12:00:00+01:00", BERLIN, "2026-03-30T00:00:00+02:00"),
-        ("rolling:1d:day_end", "2026-10-24T12:00:00+02:00", BERLIN, "2026-10-26T00:00:00+01:00"),
-        (
+        pytest.param(
+            "rolling:1d:day_end",
+            "2026-03-28T12:00:00+01:00",
+            BERLIN,
+            "2026-03-30T00:00:00+02:00",
+            id="a day of 23 hours",
+        ),
+        pytest.param(
+            "rolling:1d:day_end",
+            "2026-10-24T12:00:00+02:00",
+            BERLIN,
+            "2026-10-26T00:00:00+01:00",
+            id="a day of 25 hours",
+        ),
+        pytest.param(
             "rolling:1d:day_end",
             "2018-11-02T12:00:00-03:00",
             ZoneInfo("America/Sao_Paulo"),
             "2018-11-04T01:00:00-02:00",
+            id="a day that begins at one o'clock",
         ),
         # The evening of the 31st in New York is the 1st in UTC: the program's zone decides.
         ("end_of:month", "2026-01-31T20:00:00-05:00", NEW_YORK, "2026-02-01T00:00:00-05:00"),

@@ -82,6 +82,28 @@ async def test_merge_while_both_hold(books: Books) -> None:
     await books.assert_balanced()
 
 
+async def test_merge_while_both_hold_and_both_have_todays_cap_used(books: Books) -> None:
+    await books.rule_set(caps=[{"per": "day", "points": 100}])
+    alias, root = uuid4(), uuid4()
+    await books.earn(earn_of(alias, 8_000), earn_of(root, 7_000))
+    theirs, ours = await books.hold(alias, 50), await books.hold(root, 60)
+    assert isinstance(theirs, Held)
+    assert isinstance(ours, Held)
+    await books.link(alias, root, 1)
+    balance = await books.balance(root)
+    assert (balance.available_points, balance.held_points) == (40, 110)
+    # What the two used is one person's, and more than the day has.
+    assert [earned.points for earned in await books.earn(earn_of(alias, 500), earn_of(root, 500))] == [0, 0]
+    assert isinstance(await books.capture(theirs.hold_id), Held)
+    assert isinstance(await books.capture(ours.hold_id), Held)
+    await books.assert_balanced()
+    # Parted, each has the rest of the day's cap that is its own.
+    await books.link(alias, root, 2, merged=False)
+    results = await books.earn(earn_of(alias, 9_000), earn_of(root, 9_000))
+    assert [earned.points for earned in results] == [20, 30]
+    await books.assert_balanced()
+
+
 async def test_debt_of_one_is_repaid_by_the_other(books: Books) -> None:
     alias, root, reward = uuid4(), uuid4(), coupon(100)
     await books.add(reward)

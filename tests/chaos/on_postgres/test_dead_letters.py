@@ -1,8 +1,6 @@
 """A record that cannot be applied is put aside with its reason, the rest flows, and there is a way back."""
 
-import asyncio
 import json
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +8,7 @@ import pytest
 
 from cli.databases import bus_of
 from shared.testing import eventually
+from tests.chaos.operator import regulars
 from tests.chaos.reconciliation import drained, reconciled, summaries
 from tests.chaos.storefront import Load, order, submitted
 from tests.chaos.world import World
@@ -17,23 +16,6 @@ from tests.chaos.world import World
 pytestmark = [pytest.mark.kill, pytest.mark.slow]
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
-
-
-async def regulars(world: World, *arguments: str) -> str:
-    """What the command line prints about this platform."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "cli",
-        *arguments,
-        "--home",
-        str(world.platform.home),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
-    return out.decode()
 
 
 async def letters(world: World) -> list[dict[str, Any]]:
