@@ -72,11 +72,13 @@ class OrderExplanation:
 async def explain_points(session: AsyncSession, member_id: UUID) -> Explanation:
     """Explain a member's balance by its entries, lots and holds."""
     steps = await repository.steps(session, member_id, limit=MAX_STEPS)
-    tiers = await tier_repository.tiers_of(session, [member_id])
+    balance = await show_points(session, member_id)
+    # A merged member's points follow the tier of whom they were merged into.
+    tiers = await tier_repository.tiers_of(session, [balance.account_id])
     versions = await _versions(session, steps)
     return Explanation(
-        balance=await show_points(session, member_id),
-        tier=tiers.get(member_id),
+        balance=balance,
+        tier=tiers.get(balance.account_id),
         earlier_points=steps[0].running_points - steps[0].points if steps else 0,
         steps=[ExplainedStep(step, _because(step, versions)) for step in steps],
         lots=await repository.open_lots(session, member_id, limit=MAX_STEPS),
