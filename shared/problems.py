@@ -26,6 +26,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import metrics
+from shared.error_locations import in_document
 from shared.problem_schema import PROBLEM_SCHEMA
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -252,7 +253,7 @@ def _from_validation(error: RequestValidationError) -> Refusal:
     if len(errors) == 1 and errors[0]["type"] == "json_invalid":
         position = errors[0]["loc"][-1]
         return MalformedJson(f"{errors[0]['ctx']['error']} at character {position}.")
-    return InvalidRequest(**error_members(errors))
+    return InvalidRequest(**error_members(in_document(errors, error.body)))
 
 
 def _from_http(error: HTTPException) -> Refusal:

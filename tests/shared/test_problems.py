@@ -56,6 +56,10 @@ def _app() -> FastAPI:
     async def take_order(order: Order) -> dict[str, str]:
         return {"id": order.order_id}
 
+    @router.post("/orders/some")
+    async def take_some(body: Order | Annotated[list[Order], Field(max_length=2)]) -> int:
+        return len(body) if isinstance(body, list) else 1
+
     @router.post("/orders/batch")
     @body_limit(5_000)
     async def take_batch(batch: Batch) -> dict[str, Any]:
@@ -270,3 +274,22 @@ def test_reported_errors_are_bounded() -> None:
 @given(st.lists(st.text(alphabet=st.characters(codec=None, categories=None)) | st.integers()))
 def test_any_location_becomes_a_pointer_that_utf8_can_hold(location: list[str | int]) -> None:
     pointer(location).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ({"order_id": "1", "lines": [{"sku": "a"}]}, ["/lines/0/price_minor"]),
+        ({"order_id": 1}, ["/order_id"]),
+        ({"order_id": "1", "more": 1}, ["/more"]),
+        ([{"order_id": "1"}, {}], ["/1/order_id"]),
+        ([{"order_id": "1"}] * 3, [""]),
+        ("text", ["", ""]),
+    ],
+)
+async def test_a_body_of_one_kind_or_another_is_told_where_it_is_wrong(
+    body: Any, pointers: list[str]
+) -> None:
+    async with api_client(_app()) as client:
+        answer = await client.post("/v1/orders/some", json=body)
+    assert [error["pointer"] for error in answer.json()["errors"]] == pointers
