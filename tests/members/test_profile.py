@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.members.domain import Member, Missing, merge_patch, progress_of
 from services.members.domain.tiers import Facts, Figures, Ladder, Level, Policy, Window
-from services.members.operations import attributes, groups
+from services.members.operations import AttributeSchema, attributes, groups
 from services.members.settings import settings
 from shared.ids import new_id
 from tests.members.shop import Shop, order
@@ -250,12 +250,43 @@ async def test_more_members_than_one_answer_looks_at(
         {"$ref": "file:///etc/passwd"},
         {"$ref": "#"},
         {"properties": {"a": {"pattern": "("}}},
+        {"properties": {"a": {"pattern": "^(?=.*x)"}}},
+        {"items": {"anyOf": [{"pattern": "(a)\\1"}]}},
+        {"patternProperties": {"(?<!a)b": {}}},
+        {"pattern": "a{1000}{1000}"},
+        {"pattern": "a" * 501},
+        {"$defs": {"a": {"$schema": "https://json-schema.org/draft/2020-12/schema"}}},
+        {"patternProperties": {"^x": {}}, "unevaluatedProperties": False},
         {"description": "x" * 70_000},
     ],
 )
 async def test_what_is_no_schema_is_refused(client: httpx.AsyncClient, schema: dict[str, Any]) -> None:
     answer = await client.put("/v1/attribute-schema", json=schema)
     assert (answer.status_code, answer.json()["code"]) == (422, "attribute_schema_invalid")
+
+
+async def test_a_pattern_that_others_take_hours_for_is_answered_at_once(client: httpx.AsyncClient) -> None:
+    # Python's own engine would not be back from the first of these before the sun is gone.
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "properties": {"a": {"pattern": "^(a+)+$"}, "b": {"$ref": "#"}, "c": {"pattern": "^[0-9]{3}$"}},
+        "patternProperties": {"^(x|x)+$": {"type": "number"}},
+        "additionalProperties": False,
+    }
+    assert (await client.put("/v1/attribute-schema", json=schema)).status_code == 200
+    path = f"/v1/members/{await member_of(client)}"
+    bad = "a" * 10_000 + "!"
+    for wrong in ({"a": bad}, {"b": {"a": bad}}, {"x" * 5_000 + "!": 1}, {"x": "no number"}, {"c": "12"}):
+        refused = await client.patch(path, json={"attributes": wrong})
+        assert (refused.status_code, refused.json()["code"]) == (422, "attributes_invalid"), wrong
+    right = {"a": "a" * 5_000, "xx": 1, "c": "123"}
+    assert (await client.patch(path, json={"attributes": right})).json()["attributes"] == right
+
+
+def test_a_schema_from_before_patterns_were_checked_goes_on() -> None:
+    schema = AttributeSchema.of(1, {"properties": {"a": {"pattern": "^(?=.*[0-9]).+$"}}})
+    assert schema.accepts({"a": "x1"})
+    assert not schema.accepts({"a": "x"})
 
 
 async def test_groups_are_kept_by_hand_and_seen_on_the_profile(client: httpx.AsyncClient, shop: Shop) -> None:

@@ -13,6 +13,7 @@ from referencing.jsonschema import DRAFT202012
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.errors import AttributeSchemaInvalid, AttributesInvalid
+from services.members.operations.patterns import PatternInvalid, Validator, check_patterns
 from services.members.repository import profile as repository
 from services.members.settings import settings
 
@@ -32,14 +33,14 @@ class AttributeSchema:
 
     version: int
     document: dict[str, Any]
-    validator: Draft202012Validator
+    validator: Any
 
     @classmethod
     def of(cls, version: int, document: dict[str, Any]) -> "AttributeSchema":
         """Compile a schema. Formats are checked; references lead nowhere but into the schema itself."""
-        validator = Draft202012Validator(
-            document, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
-        )
+        # A reference to a schema that names its dialect would be judged by the dialect's own validator.
+        plain = {name: part for name, part in document.items() if name != "$schema"}
+        validator = Validator(plain, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
         return cls(version, document, validator)
 
     @classmethod
@@ -119,10 +120,13 @@ def _check(document: dict[str, Any]) -> None:
         )
     try:
         Draft202012Validator.check_schema(document)
+        check_patterns(document)
         resolver = Registry().with_resource("", DRAFT202012.create_resource(document)).resolver()
         for reference in _references(document):
             resolver.lookup(reference)
         Draft202012Validator(document, registry=Registry()).is_valid({})
+    except PatternInvalid as error:
+        raise AttributeSchemaInvalid(str(error)) from error
     except SchemaError as error:
         where = "".join(f"/{part}" for part in error.absolute_path) or "/"
         raise AttributeSchemaInvalid(f"{where}: {error.message[:MAX_MESSAGE_CHARACTERS]}") from error
