@@ -1,7 +1,6 @@
 """Importing into the real members service: what goes in, what does not, and going on after a kill."""
 
 import asyncio
-import contextlib
 import csv
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
 from cli.embedded.ports import LOOPBACK, free_port
 from cli.importing import (
@@ -22,10 +20,9 @@ from cli.importing import (
     load_mapping,
 )
 from services.members.app import service
-from services.members.settings import MembersSettings
 from shared.database import Database
 from shared.settings import DEVELOPMENT_KEY
-from shared.testing import eventually
+from tests.fixtures.serving import serving
 
 HEADER = "order_id,customer_id,currency,placed_at,paid_at,sku,quantity,unit_price,email"
 GOOD = "{n},kim,USD,2026-03-01T12:00:00Z,2026-03-01T12:01:00Z,MUG,2,19.99,kim@example.test"
@@ -50,30 +47,11 @@ BAD = {
 }
 
 
-@contextlib.asynccontextmanager
-async def serving(database: Database, port: int) -> AsyncIterator[None]:
-    """Run members' API on a port."""
-    settings = MembersSettings.model_validate({"database_url": database.url, "role": "api", "port": port})
-    server = uvicorn.Server(
-        uvicorn.Config(service.application(settings), host=LOOPBACK, port=port, log_config=None)
-    )
-    # Signals belong to the test runner.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]  # no other way to say so
-    task = asyncio.create_task(server.serve())
-    try:
-        await eventually(lambda: server.started or task.done())
-        yield
-    finally:
-        server.should_exit = True
-        await task
-
-
 @pytest.fixture
 async def members(members_database: Database) -> AsyncIterator[str]:
     """The address of a members service with an empty database."""
-    port = free_port()
-    async with serving(members_database, port):
-        yield f"http://{LOOPBACK}:{port}"
+    async with serving(service, members_database) as address:
+        yield address
 
 
 def plan_for(url: str, folder: Path, lines: list[str]) -> ImportPlan:
@@ -211,7 +189,7 @@ async def test_an_outage_is_waited_out(members_database: Database, tmp_path: Pat
     waited = asyncio.Event()
     running = asyncio.create_task(import_file(plan, waiting=lambda reason: waited.set()))
     await waited.wait()
-    async with serving(members_database, port):
+    async with serving(service, members_database, port):
         assert (await running).accepted == 20
 
 

@@ -1,7 +1,6 @@
 """Importing opening balances into the real points service, with members to look customers up."""
 
 import asyncio
-import contextlib
 import csv
 import json
 from collections.abc import AsyncIterator
@@ -11,20 +10,15 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-import uvicorn
 from typer.testing import CliRunner, Result
 
 from cli.commands import application
-from cli.embedded.ports import LOOPBACK, free_port
 from cli.importing import ImportPlan, import_file, load_mapping
 from services.members.app import service as members_service
-from services.members.settings import MembersSettings
 from services.points.app import service as points_service
-from services.points.settings import PointsSettings
 from shared.database import Database
-from shared.service import Service
-from shared.settings import DEVELOPMENT_KEY, ServiceSettings
-from shared.testing import eventually
+from shared.settings import DEVELOPMENT_KEY
+from tests.fixtures.serving import serving
 from tests.points.ledger import Books
 
 HEADER = "row_id,member_id,customer_source,customer_id,points,earned_at,expires_at"
@@ -38,23 +32,6 @@ def books(points_database: Database) -> Books:
     return Books(points_database)
 
 
-@contextlib.asynccontextmanager
-async def serving(service: Service, settings: ServiceSettings, port: int) -> AsyncIterator[None]:
-    """Run a service's API on a port."""
-    server = uvicorn.Server(
-        uvicorn.Config(service.application(settings), host=LOOPBACK, port=port, log_config=None)
-    )
-    # Signals belong to the test runner.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]  # no other way to say so
-    task = asyncio.create_task(server.serve())
-    try:
-        await eventually(lambda: server.started or task.done())
-        yield
-    finally:
-        server.should_exit = True
-        await task
-
-
 @dataclass(frozen=True)
 class Addresses:
     """Where the two services listen."""
@@ -66,15 +43,11 @@ class Addresses:
 @pytest.fixture
 async def services(members_database: Database, points_database: Database) -> AsyncIterator[Addresses]:
     """Members and points, both with empty databases."""
-    ports = [free_port(), free_port()]
-    members = MembersSettings.model_validate(
-        {"database_url": members_database.url, "role": "api", "port": ports[0]}
-    )
-    points = PointsSettings.model_validate(
-        {"database_url": points_database.url, "role": "api", "port": ports[1]}
-    )
-    async with serving(members_service, members, ports[0]), serving(points_service, points, ports[1]):
-        yield Addresses(*(f"http://{LOOPBACK}:{port}" for port in ports))
+    async with (
+        serving(members_service, members_database) as members,
+        serving(points_service, points_database) as points,
+    ):
+        yield Addresses(members, points)
 
 
 def plan_for(services: Addresses, folder: Path, lines: list[str]) -> ImportPlan:

@@ -1,7 +1,6 @@
 """`regulars member` against the real services: whole, without points, unknown, and strange words."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator
 from io import StringIO
@@ -10,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -20,31 +18,14 @@ from cli.member import Found, read, show_member
 from cli.platform import SERVICES, Home
 from cli.platform.home import PlatformState
 from services.members.app import service as members_service
-from services.members.settings import MembersSettings
 from services.points.app import service as points_service
-from services.points.settings import PointsSettings
 from shared.database import Database
 from shared.ids import new_id
 from shared.settings import DEVELOPMENT_KEY
-from shared.testing import eventually
+from tests.fixtures.serving import serving
 from tests.members.shop import order
 
 HEADERS = {"Authorization": f"Bearer {DEVELOPMENT_KEY}"}
-
-
-@contextlib.asynccontextmanager
-async def serving(app: Any, port: int) -> AsyncIterator[None]:
-    """Run an application on a port."""
-    server = uvicorn.Server(uvicorn.Config(app, host=LOOPBACK, port=port, log_config=None))
-    # Signals belong to the test runner.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]  # no other way to say so
-    task = asyncio.create_task(server.serve())
-    try:
-        await eventually(lambda: server.started or task.done())
-        yield
-    finally:
-        server.should_exit = True
-        await task
 
 
 @pytest.fixture
@@ -54,8 +35,7 @@ async def home(tmp_path: Path, members_database: Database) -> AsyncIterator[Path
     where.prepare()
     ports = {service: free_port() for service in SERVICES}
     keep_state(where, ports)
-    settings = MembersSettings(database_url=members_database.url, role="api", port=ports["members"])
-    async with serving(members_service.application(settings), ports["members"]):
+    async with serving(members_service, members_database, ports["members"]):
         yield where.path
 
 
@@ -107,8 +87,7 @@ async def test_a_member_by_id_and_by_the_name_of_a_source_without_points(home: P
 async def test_a_member_with_points(home: Path, points_database: Database) -> None:
     member_id = await buys(home)
     port = int(url_of(home, "points").rpartition(":")[2])
-    settings = PointsSettings(database_url=points_database.url, role="api", port=port)
-    async with serving(points_service.application(settings), port):
+    async with serving(points_service, points_database, port):
         shown = await run(home, member_id)
         assert shown.exit_code == 0, shown.output
         assert "to spend" in shown.stdout

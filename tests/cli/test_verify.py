@@ -12,10 +12,9 @@ from typer.testing import CliRunner, Result
 from cli.commands import application
 from cli.embedded.ports import LOOPBACK, free_port
 from services.points.app import service
-from services.points.settings import PointsSettings
 from shared.auth import create_key
 from shared.database import Database
-from tests.cli.test_import_points import serving
+from tests.fixtures.serving import serving
 from tests.points.ledger import Books, coupon, earn_of
 
 MEMBERS = [UUID(int=number) for number in range(1, 8)]
@@ -30,12 +29,8 @@ def books(points_database: Database) -> Books:
 @pytest.fixture
 async def address(points_database: Database) -> AsyncIterator[str]:
     """Where points listens."""
-    port = free_port()
-    settings = PointsSettings.model_validate(
-        {"database_url": points_database.url, "role": "api", "port": port}
-    )
-    async with serving(service, settings, port):
-        yield f"http://{LOOPBACK}:{port}"
+    async with serving(service, points_database) as address:
+        yield address
 
 
 @pytest.fixture

@@ -11,26 +11,20 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from cli.commands import application
-from cli.embedded.ports import LOOPBACK, free_port
 from services.points import operations
 from services.points.app import service
 from services.points.domain import Prize
 from services.points.operations import DrawLot, Drawn
-from services.points.settings import PointsSettings
 from shared.database import Database
-from tests.cli.test_import_points import serving
+from tests.fixtures.serving import serving
 from tests.points.ledger import Books, coupon, earn_of
 
 
 @pytest.fixture
 async def address(points_database: Database) -> AsyncIterator[str]:
     """Where points listens."""
-    port = free_port()
-    settings = PointsSettings.model_validate(
-        {"database_url": points_database.url, "role": "api", "port": port}
-    )
-    async with serving(service, settings, port):
-        yield f"http://{LOOPBACK}:{port}"
+    async with serving(service, points_database) as address:
+        yield address
 
 
 async def drawn(database: Database) -> Drawn:
