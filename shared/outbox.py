@@ -119,7 +119,6 @@ PRUNE = text(
     """
 )
 
-
 ERASE = text("DELETE FROM outbox WHERE topic = :topic AND key = ANY(CAST(:keys AS text[]))")
 
 

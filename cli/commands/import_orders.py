@@ -38,7 +38,6 @@ COMMANDS = {
 }
 """Which command imports what a mapping makes."""
 
-
 FileArgument = Annotated[
     Path, typer.Argument(help="CSV, tab-separated, whitespace-separated or NDJSON.", show_default=False)
 ]

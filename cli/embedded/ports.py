@@ -12,7 +12,6 @@ __all__ = ["LOOPBACK", "free_port", "is_free", "remembered_port"]
 
 LOOPBACK = "127.0.0.1"
 
-
 # Below the ranges from which Linux (32768 on) and macOS (49152 on) take the ports of outgoing connections.
 # From inside them, a client that keeps trying a server that is down is one day given that server's own port
 # as its source, connects to itself, and the server can never listen there again.

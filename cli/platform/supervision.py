@@ -133,11 +133,6 @@ class Supervisor:
         """Whether supervisord itself is alive."""
         return self._process is not None and self._process.poll() is None
 
-    @property
-    def process_id(self) -> int | None:
-        """The process id of supervisord, None if it does not run."""
-        return self._process.pid if self._process is not None and self.running else None
-
     def start_group(self) -> None:
         """Start all grouped programs, without waiting for them."""
         self._call("startProcessGroup", GROUP, False)

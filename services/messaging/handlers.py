@@ -25,7 +25,6 @@ handlers = Handlers()
 # These change what messaging knows, and may be waited for as well.
 PROJECTED = (MemberConsentChanged, MemberErased, MemberMerged, MemberUnmerged)
 
-
 # Every other event matters only while a trigger or a webhook waits for it.
 NEWS = tuple(cls for cls in HEARD.values() if cls not in PROJECTED)
 

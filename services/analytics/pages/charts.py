@@ -17,7 +17,6 @@ __all__ = [
     "trailing_mean",
 ]
 
-WIDTH: Final = 1040
 LEFT: Final = 64
 RIGHT: Final = 1024
 TOP: Final = 16

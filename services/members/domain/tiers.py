@@ -13,10 +13,7 @@ from zoneinfo import ZoneInfo
 from shared.clock import add_months, day_bounds
 
 __all__ = [
-    "DOWNGRADES",
     "NOTHING",
-    "PERIODS",
-    "WINDOWS",
     "Facts",
     "Figures",
     "Ladder",
@@ -25,10 +22,6 @@ __all__ = [
     "Policy",
     "Window",
 ]
-
-WINDOWS = ("since_joining", "rolling_days", "rolling_months", "calendar_year")
-PERIODS = ("none", "days", "months", "calendar_year")
-DOWNGRADES = ("to_earned", "one_level", "none")
 
 ONE_DAY = timedelta(days=1)
 

@@ -34,7 +34,6 @@ __all__ = [
     "take_contact_points",
 ]
 
-
 # Stands for the new member whom an unknown name would be, where none is made.
 NOBODY = UUID(int=0)
 

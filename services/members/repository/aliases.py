@@ -22,7 +22,6 @@ __all__ = [
     "ids_of_person",
     "insert_merges",
     "last_merges",
-    "persons_of",
     "save_links",
 ]
 
@@ -75,9 +74,6 @@ SAVE_LINKS = text(
 )
 
 DELETE_LINKS = text("DELETE FROM aliases WHERE merged_id = ANY(CAST(:ids AS uuid[]))")
-
-PERSONS_OF = text("SELECT merged_id, person_id FROM aliases WHERE merged_id = ANY(CAST(:ids AS uuid[]))")
-
 
 IDS_OF_PERSON = text(
     """
@@ -188,14 +184,6 @@ async def delete_links(session: AsyncSession, ids: Collection[UUID]) -> None:
     """Let members stand for themselves again."""
     if ids:
         await session.execute(DELETE_LINKS, {"ids": list(ids)})
-
-
-async def persons_of(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, UUID]:
-    """Return the person of each of these members that is an alias."""
-    if not ids:
-        return {}
-    rows = await session.execute(PERSONS_OF, {"ids": list(ids)})
-    return {row.merged_id: row.person_id for row in rows}
 
 
 async def ids_of_person(session: AsyncSession, member_id: UUID) -> list[UUID]:

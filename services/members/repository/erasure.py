@@ -112,7 +112,6 @@ SILENCE_CANCELLATIONS = text(
     """  # noqa: S608 - constants
 )
 
-
 SILENCE_MERGES = text(
     """
     UPDATE merges SET reason = NULL

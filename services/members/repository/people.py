@@ -213,7 +213,6 @@ MEMBERS_PAGE = text(
     """
 ).columns(**WHOLE_COLUMNS)
 
-
 # Sources and channels are few, and the first column of their index: from one to the next it is one step.
 FIND = text(
     """

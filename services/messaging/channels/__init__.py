@@ -19,7 +19,6 @@ from services.messaging.channels.webhook import (
 from services.messaging.settings import MessagingSettings
 
 __all__ = [
-    "CHANNELS",
     "NEEDS_ADDRESS",
     "AddressRefused",
     "Channel",
@@ -34,7 +33,6 @@ __all__ = [
     "valid_secret",
 ]
 
-CHANNELS: Final = ("email", "webhook", "log")
 NEEDS_ADDRESS: Final = {"email": True, "webhook": False, "log": False}
 
 

@@ -146,7 +146,6 @@ SAVE_TRIGGERS = text(
     """
 )
 
-
 AWAITED_TYPES = text(
     """
     SELECT event FROM triggers WHERE enabled_from IS NOT NULL

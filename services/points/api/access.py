@@ -10,12 +10,9 @@ from shared.auth import Caller, require
 
 MAX_ITEMS = 1000
 
-
 Reader = Annotated[Caller, Depends(require("points:read"))]
 
-
 Writer = Annotated[Caller, Depends(require("points:write"))]
-
 
 Admin = Annotated[Caller, Depends(require("points:admin"))]
 

@@ -9,7 +9,6 @@ from uuid import UUID
 # overflows, and no genuine order comes near it.
 MAX_ENTRY_POINTS: Final = 10**15
 
-
 # What stands against the member in each kind of entry. Contra accounts are never rows: their balance is the
 # negative sum of their entries, so that no row is faced by every posting. A reversal stands against whatever
 # the entry that it reverses stood against.
@@ -90,8 +89,13 @@ class Account:
 
     @property
     def balance_points(self) -> int:
-        """Points the member can spend now; negative by the debt."""
+        """Points that are free, less what is owed: negative while the member owes more than there is."""
         return self.open_points - self.held_points - self.debt_points
+
+    @property
+    def available_points(self) -> int:
+        """Points the member can spend now; none in debt."""
+        return max(0, self.balance_points)
 
     def repay(self, points: int) -> int:
         """Let newly earned points repay debt; return what is left to open a lot with."""

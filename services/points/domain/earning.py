@@ -24,7 +24,6 @@ EXCLUDED: Final = "excluded"
 BELOW_STEP: Final = "below_one_step"
 NO_RULE: Final = "no_rule_applies"
 
-
 # A multiplier's name, and its factor times the scale of the rule set.
 _Factor: TypeAlias = tuple[str, int]
 

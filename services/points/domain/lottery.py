@@ -23,11 +23,9 @@ from uuid import UUID
 
 SEED_BYTES: Final = 32
 HMAC_RANGE: Final = 2**256
-MAX_TOTAL_WEIGHT: Final = 10**15
 
 NOTHING: Final = "nothing"
 POINTS: Final = "points"
-REWARD: Final = "reward"
 
 WON: Final = "won"
 EXHAUSTED: Final = "exhausted"

@@ -1,8 +1,6 @@
 """The base that every table of points is declared on."""
 
-from sqlalchemy import (
-    text,
-)
+from sqlalchemy import text
 from sqlalchemy.orm import DeclarativeBase
 
 from shared.database import new_metadata
@@ -17,8 +15,6 @@ class Base(DeclarativeBase):
 
 add_platform_tables(Base.metadata)
 
-
 NOW = text("clock_timestamp()")
-
 
 ZERO = text("0")

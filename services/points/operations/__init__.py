@@ -36,7 +36,7 @@ from services.points.operations.catalogue import (
 )
 from services.points.operations.counter import Redeem, Redeemed
 from services.points.operations.earn import Earned, earn
-from services.points.operations.expire import count_due_lots, count_parked_refunds, expire
+from services.points.operations.expire import count_due_lots, expire
 from services.points.operations.explain import (
     ExplainedStep,
     Explanation,
@@ -73,7 +73,7 @@ from services.points.operations.merge import Link, Merged, merge
 from services.points.operations.opening import Opened, Opening, open_balances
 from services.points.operations.redeem import redeem
 from services.points.operations.referrals import record_links, refer
-from services.points.operations.refund import Refunded, refund, refunded_lines
+from services.points.operations.refund import Refunded, count_parked_refunds, refund, refunded_lines
 from services.points.operations.returns import (
     CancelRedemption,
     Decline,

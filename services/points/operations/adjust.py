@@ -30,14 +30,15 @@ LIMIT_PERIOD = timedelta(days=1)
 
 
 class Adjust(NamedTuple):
-    """Give a member points, or take some if `points` is negative; `lifetime` says when given ones expire."""
+    """Give a member points, or take some if `points` is negative."""
 
     member_id: UUID
     points: int
     reason: str
     actor: str
     allow_debt: bool = False
-    # Beside a date there is `None` for never, and `policy` for what the settings say.
+    # When given points expire: beside a date there is `None` for never, and `policy` for what the settings
+    # say.
     expires_at: datetime | str | None = "policy"
 
 
@@ -205,7 +206,7 @@ def _refusal(ledger: Ledger, row: AdjustmentRow) -> Refusal | None:
             return ExpiryInThePast(expires_at=row.expires_at.isoformat())
         return None
     account = ledger.accounts.get(row.member_id)
-    available = max(account.balance_points, 0) if account is not None else 0
+    available = account.available_points if account is not None else 0
     if account is None or (available < -row.points and not row.allow_debt):
         return InsufficientPoints(
             f"{-row.points} points are to be taken, {available} are available.",
@@ -267,4 +268,4 @@ def _post(ledger: Ledger, row: AdjustmentRow, lots: dict[UUID, list[Lot]]) -> No
 def _available(ledger: Ledger, row: AdjustmentRow) -> int | None:
     if row.entry_id is None:
         return None
-    return max(0, ledger.accounts[row.member_id].balance_points)
+    return ledger.accounts[row.member_id].available_points

@@ -41,8 +41,3 @@ async def _settle_others(session: AsyncSession, ledger: Ledger, claimed: Sequenc
 async def count_due_lots(session: AsyncSession) -> int:
     """Count lots that have passed their date and wait for the job, in the accounts that are due first."""
     return await reports.due_lots(session, accounts=DUE_ACCOUNTS_COUNTED)
-
-
-async def count_parked_refunds(session: AsyncSession) -> int:
-    """Count refunds that wait for their order to be paid."""
-    return await reports.parked_refunds(session)

@@ -134,7 +134,7 @@ class _Promises:
             account = ledger.accounts.get(command.member_id)
             if account is not None and command.points > 0:
                 wanted = needs.get(command.member_id, 0) + command.points
-                needs[command.member_id] = min(wanted, max(account.balance_points, 0))
+                needs[command.member_id] = min(wanted, account.available_points)
         return cls(ledger, known, await ledger.paying_lots(session, needs) if needs else {})
 
     def serve(self, command: Hold) -> Held | Refusal:
@@ -150,7 +150,7 @@ class _Promises:
             return InvalidPoints(points=command.points)
         if expires_at <= now:
             return HoldInThePast()
-        available = max(account.balance_points, 0) if account is not None else 0
+        available = account.available_points if account is not None else 0
         if account is None or available < command.points:
             return InsufficientPoints(
                 f"{command.points} points are wanted, {available} are available.",
@@ -349,5 +349,5 @@ def _shown(row: HoldRow, account: Account | None) -> Held:
         row.reason,
         row.held_at,
         row.expires_at,
-        max(account.balance_points, 0) if account is not None else 0,
+        account.available_points if account is not None else 0,
     )

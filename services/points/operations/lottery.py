@@ -272,7 +272,7 @@ async def show_lottery(session: AsyncSession, lottery_id: UUID) -> tuple[Reward,
     odds = (await repository.odds_of(session, [lottery_id]))[lottery_id]
     rounds = [
         each
-        for each, over in await repository.list_rounds(session, lottery_id, before=None, limit=10)
+        for each, over in await repository.list_rounds(session, lottery_id, before=None, limit=SHOWN_ROUNDS)
         if not over
     ]
     return lottery, odds[::-1], rounds[::-1]

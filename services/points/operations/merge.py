@@ -144,10 +144,12 @@ class _Regrouping:
     lots: Sequence[OpenLot]
     pins: Sequence[OpenPin]
     flows: dict[tuple[UUID, UUID], _Flow] = field(default_factory=lambda: defaultdict(_Flow))
+    # (lot, the account that it is in from now on)
     moved: list[tuple[UUID, UUID]] = field(default_factory=list)
     pieces: list[LotRow] = field(default_factory=list)
+    # (hold, the lot that it had pinned, the piece of it that it pins instead)
     repinned: list[tuple[UUID, UUID, UUID]] = field(default_factory=list)
-    # (lot, points, account): what was cut off a lot for a hold of another account, out of which account.
+    # (lot, points, (its account, the hold's account)): what was cut off a lot for a hold of another account.
     cuts: list[tuple[UUID, int, tuple[UUID, UUID]]] = field(default_factory=list)
 
     def move_debt(

@@ -14,6 +14,7 @@ from services.points.operations.ledger import DebtPolicy, Ledger
 from services.points.operations.referrals import take_back_referrals
 from services.points.operations.reverse import OrderReturn, return_spent
 from services.points.repository import orders as repository
+from services.points.repository import reports
 from services.points.repository import rules as rule_repository
 from services.points.repository.orders import Refund
 from shared.events import PointsClawedBack, RefundLine
@@ -60,6 +61,11 @@ async def refund(session: AsyncSession, commands: Sequence[Refund]) -> list[Refu
         fresh.discard(key)
         results.append(Refunded(*key, status))
     return results
+
+
+async def count_parked_refunds(session: AsyncSession) -> int:
+    """Count refunds that wait for their order to be paid."""
+    return await reports.parked_refunds(session)
 
 
 def refunded_lines(lines: Sequence[RefundLine]) -> str:

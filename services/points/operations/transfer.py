@@ -54,7 +54,7 @@ async def transfer(session: AsyncSession, commands: Sequence[Transfer]) -> list[
     needs: dict[UUID, int] = {}
     for command in commands:
         if command.points > 0:
-            available = max(ledger.accounts[command.from_id].balance_points, 0)
+            available = ledger.accounts[command.from_id].available_points
             needs[command.from_id] = min(needs.get(command.from_id, 0) + command.points, available)
     lots = await ledger.paying_lots(session, needs) if needs else {}
     by_account = {ledger.accounts[member_id].member_id: found for member_id, found in lots.items()}
@@ -84,7 +84,7 @@ def _transfer(
     if taker.member_id in gone:
         # What comes to them is forfeited, and the giver would not know.
         return MemberErased(member_id=str(command.to_id))
-    available = max(giver.balance_points, 0)
+    available = giver.available_points
     if available < command.points:
         return InsufficientPoints(
             f"{command.points} points are wanted, {available} are available.",
@@ -159,6 +159,4 @@ def _enter(
 
 
 def _shown(command: Transfer, transfer_id: UUID, giver: Account) -> Transferred:
-    return Transferred(
-        transfer_id, command.from_id, command.to_id, command.points, max(giver.balance_points, 0)
-    )
+    return Transferred(transfer_id, command.from_id, command.to_id, command.points, giver.available_points)

@@ -49,7 +49,6 @@ LAPSE = text(
     """  # noqa: S608 - constant names
 )
 
-
 HOLDS = text(f"SELECT {COLUMNS} FROM holds WHERE id = ANY(CAST(:hold_ids AS uuid[]))")  # noqa: S608
 
 # A hold that is over is over, whether or not anybody has settled it.

@@ -35,7 +35,6 @@ class Refund(NamedTuple):
 
 _ROWS = msgspec.json.Decoder(list[tuple[int, int, int]])
 
-
 OWNERS = text(
     """
     SELECT DISTINCT coalesce(origin_id, member_id) FROM entries

@@ -27,7 +27,6 @@ from services.points.schemas.explain import (
     TierShown,
 )
 from services.points.schemas.fields import (
-    FURTHEST,
     MAX_PER_MEMBER,
     MAX_STOCK,
     PerMember,
@@ -95,7 +94,6 @@ from services.points.schemas.rules import (
 )
 
 __all__ = [
-    "FURTHEST",
     "MAX_PER_MEMBER",
     "MAX_STOCK",
     "ActivationIn",
