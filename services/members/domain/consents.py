@@ -88,7 +88,8 @@ def consents_of(
 ) -> dict[Subject, ConsentState]:
     """What holds for a person, by channel and purpose, of what everybody merged into it said.
 
-    Merges are followed from their beginning, so that a word counts against the merges that came after it.
+    What others said is passed over. Merges are followed from their beginning, so that a word counts against
+    the merges that came after it.
     """
     own: dict[UUID, dict[Subject, ConsentState]] = defaultdict(dict)
     for (member_id, channel, purpose), state in said.items():

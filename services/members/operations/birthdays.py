@@ -25,7 +25,7 @@ async def celebrate_birthdays(session: AsyncSession, *, limit: int, now: datetim
     due = await repository.due_members(session, now=now, limit=limit)
     if not due:
         return 0
-    changes = await Changes.begin(session, settings().program_currency)
+    changes = await Changes.begin(session)
     await changes.lock(due)
     schedules = {each.member_id: each for each in await repository.schedules(session, changes.members)}
     looked_at = []

@@ -28,11 +28,12 @@ __all__ = ["Changes"]
 class Changes:
     """The members a batch has locked, and the events and figures that follow from what it does to them."""
 
-    def __init__(self, session: AsyncSession, rules: Rules, currency: str, actor: str) -> None:
+    def __init__(self, session: AsyncSession, rules: Rules, actor: str) -> None:
         self.session = session
         self.actor = actor
         self.ladder = rules.ladder
-        self.currency = currency
+        # The one that spend is counted in.
+        self.currency = settings().program_currency
         # By the database's clock, when the batch began: what it judges, it judges as of this instant.
         self.now = rules.now
         self.members: dict[UUID, Member] = {}
@@ -43,19 +44,14 @@ class Changes:
 
     @classmethod
     async def begin(
-        cls,
-        session: AsyncSession,
-        currency: str,
-        *,
-        actor: str = "members",
-        as_of: datetime | None = None,
+        cls, session: AsyncSession, *, actor: str = "members", as_of: datetime | None = None
     ) -> "Changes":
-        """Begin a batch; `currency` is the one that spend is counted in, `actor` who is on record for it.
+        """Begin a batch; `actor` is who is on record for it.
 
         `as_of` judges as of another instant than now: a test's clock, or a job that makes up for lost time.
         """
         rules = await program.rules(session, settings().program_time_zone)
-        return cls(session, rules if as_of is None else replace(rules, now=as_of), currency, actor)
+        return cls(session, rules if as_of is None else replace(rules, now=as_of), actor)
 
     async def lock(self, member_ids: Collection[UUID]) -> None:
         """Lock members that are not locked yet, and with them everybody who is the same person.

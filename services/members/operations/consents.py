@@ -1,6 +1,6 @@
 """What members agree to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,6 @@ from services.members.domain import ConsentState, Member, Statement, consents_of
 from services.members.operations.changes import Changes
 from services.members.repository import consents as repository
 from services.members.repository.consents import Key
-from services.members.settings import settings
 from shared.clock import utc_now
 from shared.events import MemberConsentChanged
 from shared.problems import Refusal
@@ -31,7 +30,7 @@ async def record_consents(
     session: AsyncSession, statements: Sequence[Statement]
 ) -> list[ConsentRecorded | Refusal]:
     """Record what members said. One result per statement, in their order."""
-    changes = await Changes.begin(session, settings().program_currency)
+    changes = await Changes.begin(session)
     await changes.lock({statement.member_id for statement in statements})
     refusals = [changes.refusal_of(statement.member_id) for statement in statements]
     known = [said for said, refusal in zip(statements, refusals, strict=True) if refusal is None]
@@ -53,14 +52,14 @@ async def hear_statements(changes: Changes, statements: Sequence[Statement]) -> 
         changes.session, [member_id for person in persons.values() for member_id in person.person_ids]
     )
     several = {person_id: person for person_id, person in persons.items() if person.merged}
-    before = {person_id: consents_of(person, _of(person, states)) for person_id, person in several.items()}
+    before = {person_id: consents_of(person, states) for person_id, person in several.items()}
     hearing = _Hearing(changes, states)
     recorded: dict[int, ConsentRecorded] = {}
     for index in sorted(range(len(statements)), key=lambda index: (statements[index].stated_at, index)):
         recorded[index] = hearing.hear(statements[index])
     await repository.log_consents(changes.session, hearing.news)
     await repository.save_consents(changes.session, list(hearing.holding.values()), hearing.effective_at)
-    after = {person_id: consents_of(person, _of(person, states)) for person_id, person in several.items()}
+    after = {person_id: consents_of(person, states) for person_id, person in several.items()}
     for person_id, held in after.items():
         changes.events += [
             MemberConsentChanged(
@@ -75,11 +74,6 @@ async def hear_statements(changes: Changes, statements: Sequence[Statement]) -> 
             if (known := before[person_id].get((channel, purpose))) is None or known.granted != state.granted
         ]
     return [recorded[index] for index in range(len(statements))]
-
-
-def _of(person: Member, states: Mapping[Key, ConsentState]) -> dict[Key, ConsentState]:
-    ids = set(person.person_ids)
-    return {key: state for key, state in states.items() if key[0] in ids}
 
 
 class _Hearing:
@@ -109,7 +103,10 @@ class _Hearing:
     def _hear(self, statement: Statement, *, is_alone: bool) -> ConsentRecorded:
         key = statement.subject
         before = self.states.get(key)
-        if before is not None and (before.granted, before.stated_at) == statement[3:5]:
+        if before is not None and (before.granted, before.stated_at) == (
+            statement.granted,
+            statement.stated_at,
+        ):
             # Every order of a customer repeats what was said once; the log has it already.
             return ConsentRecorded(statement, statement.granted, False)
         self.news.append(statement)

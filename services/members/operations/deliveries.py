@@ -11,7 +11,6 @@ from services.members.operations.changes import Changes
 from services.members.operations.order_events import order_delivered
 from services.members.repository import deliveries as repository
 from services.members.repository.deliveries import StoredDelivery
-from services.members.settings import settings
 from shared.problems import Refusal
 
 __all__ = ["DeliveryTaken", "settle_parked_deliveries", "take_deliveries"]
@@ -35,7 +34,7 @@ async def take_deliveries(
     One of an order that is unknown, or delivered before it is paid, waits for the payment.
     """
     keys = {delivery.key for delivery in deliveries}
-    changes = await Changes.begin(session, settings().program_currency)
+    changes = await Changes.begin(session)
     orders = await changes.lock_orders(keys)
     stored = await repository.deliveries_by_key(session, keys)
     fresh: dict[OrderKey, StoredDelivery] = {}

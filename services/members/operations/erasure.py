@@ -84,7 +84,7 @@ async def erase_members(
     customers = {command.customer for command in commands if command.customer is not None}
     known = await people.member_ids(session, customers)
     ids = [_target(command, known) for command in commands]
-    changes = await Changes.begin(session, settings().program_currency)
+    changes = await Changes.begin(session)
     await changes.lock({member_id for member_id in ids if member_id is not None})
     # Whoever was merged is one person, whichever of the ids is named.
     persons = {

@@ -54,7 +54,7 @@ async def change_memberships(
     """
     if not await repository.keep_group(session, name):
         raise GroupNotFound
-    changes = await Changes.begin(session, settings().program_currency, actor=actor)
+    changes = await Changes.begin(session, actor=actor)
     await changes.lock({command.member_id for command in commands})
     before = await repository.groups_of(session, changes.members)
     after = {member_id: set(before.get(member_id, ())) for member_id in changes.members}

@@ -13,7 +13,6 @@ from services.members.errors import LockEnded, UnknownTier
 from services.members.operations.changes import Changes
 from services.members.operations.standings import facts_of
 from services.members.repository import orders, standing
-from services.members.settings import settings
 from shared.events import MemberTierPurchaseDeclined
 from shared.problems import Refusal
 
@@ -114,7 +113,7 @@ async def _each(
 
 async def _begin(session: AsyncSession, member_ids: set[UUID]) -> tuple[Changes, Mapping[UUID, Facts]]:
     """Lock members, and read what the tiers of the persons among them are judged by."""
-    changes = await Changes.begin(session, settings().program_currency)
+    changes = await Changes.begin(session)
     await changes.lock(member_ids)
     persons = [member for member in changes.members.values() if member.link is None]
     return changes, await facts_of(session, persons, changes.ladder, changes.now)
@@ -174,7 +173,7 @@ async def hear_points(session: AsyncSession, heard: Sequence[PointsChange]) -> N
     What is clawed back counts on the day of the order that had earned it, like a refund does: points of a
     refunded order were never earned.
     """
-    changes = await Changes.begin(session, settings().program_currency)
+    changes = await Changes.begin(session)
     clawed = {change.clawed_from for change in heard if change.clawed_from is not None}
     paid_at = await orders.payment_times(session, clawed)
     by_day: dict[tuple[UUID, date], int] = defaultdict(int)

@@ -141,7 +141,7 @@ async def add_addresses(session: AsyncSession, commands: Sequence[Addressing]) -
     known |= await _led_to(
         session, [command for command in commands if command.member in names - known.keys()]
     )
-    changes = await Changes.begin(session, settings().program_currency)
+    changes = await Changes.begin(session)
     ids = [
         command.member if isinstance(command.member, UUID) else known.get(command.member)
         for command in commands
@@ -150,12 +150,13 @@ async def add_addresses(session: AsyncSession, commands: Sequence[Addressing]) -
     points: dict[UUID, list[ContactPoint]] = {}
     results: list[Addressed | Refusal] = []
     for member_id, command in zip(ids, commands, strict=True):
-        refusal = MemberNotFound() if member_id is None else changes.refusal_of(member_id)
-        if member_id is None or refusal is not None:
-            results.append(refusal or MemberNotFound())
-            continue
-        points.setdefault(member_id, []).append(command.point)
-        results.append(Addressed(changes.person(member_id).id, command.point))
+        if member_id is None:
+            results.append(MemberNotFound())
+        elif (refusal := changes.refusal_of(member_id)) is not None:
+            results.append(refusal)
+        else:
+            points.setdefault(member_id, []).append(command.point)
+            results.append(Addressed(changes.person(member_id).id, command.point))
     await take_contact_points(changes, points)
     await changes.save()
     return results
@@ -191,7 +192,7 @@ async def identify_members(session: AsyncSession, commands: Sequence[Identity]) 
             claimed.setdefault(command.customer, command.member_id)
     fresh = await repository.add_identities(session, claimed)
     names = await people.member_ids(session, {command.customer for command in commands})
-    changes = await Changes.begin(session, settings().program_currency)
+    changes = await Changes.begin(session)
     await changes.lock({command.member_id for command in commands} | set(names.values()))
     in_vain = {customer for customer in fresh if changes.refusal_of(claimed[customer]) is not None}
     await repository.remove_identities(session, in_vain)

@@ -33,7 +33,6 @@ from services.members.operations.returns import settle_parked
 from services.members.repository import orders as repository
 from services.members.repository import people
 from services.members.repository.people import Customer
-from services.members.settings import settings
 from shared.clock import utc_now
 from shared.events import MemberCreated
 from shared.ids import new_ids
@@ -57,7 +56,7 @@ async def take_orders(
     session: AsyncSession, orders: Sequence[IncomingOrder], *, actor: str
 ) -> list[OrderTaken | Refusal]:
     """Take in orders; `actor` is who hands them in. One result per order, in their order."""
-    changes = await Changes.begin(session, settings().program_currency, actor=actor)
+    changes = await Changes.begin(session, actor=actor)
     batch = _Batch(changes, orders, actor)
     await batch.find_members()
     batch.decide(await repository.orders_by_key(session, batch.keys_to_read()))

@@ -18,6 +18,7 @@ from services.members.errors import (
     TooManyIds,
 )
 from services.members.operations.changes import Changes
+from services.members.operations.identities import ordered_pair
 from services.members.repository import aliases as repository
 from services.members.repository import consents, suggestions
 from services.members.repository.aliases import MergeRow
@@ -97,18 +98,16 @@ class _Batch:
     @classmethod
     async def begin(cls, session: AsyncSession, commands: Sequence[Merge]) -> "_Batch":
         await repository.hold_still(session)
-        changes = await Changes.begin(session, settings().program_currency)
+        changes = await Changes.begin(session)
         await changes.lock({id_ for command in commands for id_ in (command.surviving_id, command.merged_id)})
         history = await repository.last_merges(session, changes.members)
         return cls(changes, history, await consents.consent_states(session, changes.members))
 
     def merge(self, command: Merge) -> Merged | Refusal:
-        members = self.changes.members
-        for member_id in (command.surviving_id, command.merged_id):
-            if (refusal := self.changes.refusal_of(member_id)) is not None:
-                return refusal
+        if (refusal := self._refusal_of(command)) is not None:
+            return refusal
         person = self.changes.person(command.surviving_id)
-        merged = members[command.merged_id]
+        merged = self.changes.members[command.merged_id]
         if merged.link is not None:
             if merged.person_id != person.id:
                 return MemberAlreadyMerged(member_id=str(merged.person_id))
@@ -120,8 +119,11 @@ class _Batch:
         self._join(person, merged, command)
         return Merged(person.id, merged.id, person.id, changed=True)
 
+    def _refusal_of(self, command: Merge) -> Refusal | None:
+        return self.changes.refusal_of(command.surviving_id) or self.changes.refusal_of(command.merged_id)
+
     def _join(self, person: Member, merged: Member, command: Merge) -> None:
-        before = consents_of(person, self._said_by(person))
+        before = consents_of(person, self.said)
         known = self.history.get(merged.id)
         revision = 1 if known is None else known.last_revision + 1
         row = MergeRow(
@@ -142,22 +144,20 @@ class _Batch:
         self.changes.judge(person, self.now, MERGE)
 
     def unmerge(self, command: Merge) -> Merged | Refusal:
-        members = self.changes.members
-        for member_id in (command.surviving_id, command.merged_id):
-            if (refusal := self.changes.refusal_of(member_id)) is not None:
-                return refusal
-        merged = members[command.merged_id]
+        if (refusal := self._refusal_of(command)) is not None:
+            return refusal
+        merged = self.changes.members[command.merged_id]
         known = self.history.get(merged.id)
         if known is None or known.surviving_id != command.surviving_id:
             return NotMerged()
         if merged.link is None:
             return Merged(known.surviving_id, merged.id, merged.id, changed=False)
-        self._part(members[known.surviving_id], merged, known, merged.link.revision + 1, command)
+        self._part(self.changes.members[known.surviving_id], merged, known, merged.link.revision + 1, command)
         return Merged(known.surviving_id, merged.id, merged.id, changed=True)
 
     def _part(self, survivor: Member, merged: Member, known: MergeRow, revision: int, command: Merge) -> None:
         person = self.changes.person(merged.id)
-        before = consents_of(person, self._said_by(person))
+        before = consents_of(person, self.said)
         merged.link = None
         self.relinked.add(merged.id)
         self._relink([person, *person.merged])
@@ -200,13 +200,9 @@ class _Batch:
                 self.relinked.add(member.id)
             person.merged.append(member)
 
-    def _said_by(self, person: Member) -> dict[tuple[UUID, str, str], ConsentState]:
-        ids = set(person.person_ids)
-        return {key: state for key, state in self.said.items() if key[0] in ids}
-
     def _say_consents(self, person: Member, before: dict[Subject, ConsentState], source: str) -> None:
         """Say what a person agrees to now and did not before, or the other way round."""
-        after = consents_of(person, self._said_by(person))
+        after = consents_of(person, self.said)
         changed = {
             subject: state.granted
             for subject, state in after.items()
@@ -255,4 +251,4 @@ class _Batch:
 
 
 def _pairs(person: Member, merged: Member) -> list[Pair]:
-    return [(min(a, b), max(a, b)) for a in person.person_ids for b in merged.person_ids]
+    return [ordered_pair((a, b)) for a in person.person_ids for b in merged.person_ids]

@@ -56,7 +56,7 @@ async def change_profiles(
     session: AsyncSession, commands: Sequence[ProfileChange], *, actor: str
 ) -> list[ProfileChanged | Refusal]:
     """Change members. One result per command, carried out in their order."""
-    changes = await Changes.begin(session, settings().program_currency, actor=actor)
+    changes = await Changes.begin(session, actor=actor)
     batch = _Batch(changes, commands)
     await batch.load()
     results = [batch.change(command) for command in commands]

@@ -32,7 +32,6 @@ from services.members.repository import orders as orders_repository
 from services.members.repository import returns as repository
 from services.members.repository.erasure import silence_returns
 from services.members.repository.returns import RefundName, StoredCancellation, StoredRefund
-from services.members.settings import settings
 from shared.problems import Refusal
 
 __all__ = [
@@ -234,7 +233,7 @@ async def _locked_orders(
     session: AsyncSession, keys: set[OrderKey]
 ) -> tuple[Changes, dict[OrderKey, KnownOrder]]:
     """Lock the members whose orders these are, and read the orders under the lock."""
-    changes = await Changes.begin(session, settings().program_currency)
+    changes = await Changes.begin(session)
     return changes, await changes.lock_orders(keys)
 
 

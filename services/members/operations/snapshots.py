@@ -40,7 +40,6 @@ def _joined(
 ) -> Snapshot:
     """Put together what is kept under all ids of a person; where two differ, the survivor's holds."""
     of_each = [parts[member_id] for member_id in person.person_ids]
-    own = {key: state for key, state in said.items() if key[0] in set(person.person_ids)}
     points: dict[tuple[str, str], ContactPoint] = {}
     for point in (point for part in of_each for point in part.contact_points):
         known = points.get((point.channel, point.address))
@@ -53,7 +52,7 @@ def _joined(
         contact_points=list(points.values())[:MAX_OF_EACH],
         consents=[
             Consent(channel=channel, purpose=purpose, granted=state.granted, changed_at=state.since)
-            for (channel, purpose), state in sorted(consents_of(person, own).items())
+            for (channel, purpose), state in sorted(consents_of(person, said).items())
         ][:MAX_OF_EACH],
         tags=sorted(_each_once(tag for part in of_each for tag in part.tags)),
         groups=sorted(_each_once(group for part in of_each for group in part.groups)),

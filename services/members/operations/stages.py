@@ -57,7 +57,7 @@ async def _judge(
     session: AsyncSession, ids: Sequence[UUID], as_of: datetime | None, reason: str | None
 ) -> None:
     """Judge members as of now; anew from their orders for a reason, or else those whose orders changed."""
-    changes = await Changes.begin(session, settings().program_currency, as_of=as_of)
+    changes = await Changes.begin(session, as_of=as_of)
     await changes.lock(ids)
     members = {changes.person(member_id).id: changes.person(member_id) for member_id in ids}.values()
     anew: list[Member] = []

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -159,30 +160,10 @@ PLAIN = Terms()
 def tier_event(move: Move, ladder: Ladder) -> Event:
     """Return the event that tells what befell a tier."""
     member_id, at = move.member_id, move.at
-    match move.kind:
-        case "upgraded":
-            assert move.to_tier is not None
-            return MemberTierUpgraded(
-                member_id=member_id,
-                from_tier=move.from_tier,
-                to_tier=move.to_tier,
-                changed_at=at,
-                reason=move.reason,
-                window_spend_minor=move.figures.spend_minor,
-                until=move.until,
-                points_multiplier_percent=_multiplier(ladder, move.to_tier),
-            )
-        case "downgraded":
-            return MemberTierDowngraded(
-                member_id=member_id,
-                from_tier=move.from_tier,
-                to_tier=move.to_tier,
-                changed_at=at,
-                reason=move.reason,
-                window_spend_minor=move.figures.spend_minor,
-                until=move.until,
-                points_multiplier_percent=_multiplier(ladder, move.to_tier),
-            )
+    if move.kind == "upgraded":
+        return MemberTierUpgraded(**_changed(move, ladder))
+    if move.kind == "downgraded":
+        return MemberTierDowngraded(**_changed(move, ladder))
     assert move.from_tier is not None
     if move.kind == "prolonged":
         return MemberTierProlonged(
@@ -199,6 +180,19 @@ def tier_event(move: Move, ladder: Ladder) -> Event:
             announced_at=at,
         )
     return MemberTierRetained(member_id=member_id, tier=move.from_tier, retained_at=at, until=move.until)
+
+
+def _changed(move: Move, ladder: Ladder) -> dict[str, Any]:
+    return {
+        "member_id": move.member_id,
+        "from_tier": move.from_tier,
+        "to_tier": move.to_tier,
+        "changed_at": move.at,
+        "reason": move.reason,
+        "window_spend_minor": move.figures.spend_minor,
+        "until": move.until,
+        "points_multiplier_percent": _multiplier(ladder, move.to_tier),
+    }
 
 
 def _multiplier(ladder: Ladder, tier: str | None) -> int | None:

@@ -30,7 +30,7 @@ async def change_tags(session: AsyncSession, commands: Sequence[TagChange]) -> l
     A member is tagged when the first source gives a tag, and untagged when the last one has taken it: a
     segment cannot take what a person gave.
     """
-    changes = await Changes.begin(session, settings().program_currency)
+    changes = await Changes.begin(session)
     await changes.lock({command.member_id for command in commands})
     held = await repository.tags_held(session, changes.members)
     limit = settings().tags_per_member
@@ -104,7 +104,7 @@ async def drop_expired_tags(session: AsyncSession, *, limit: int) -> int:
     due = await repository.members_with_expired_tags(session, limit=limit)
     if not due:
         return 0
-    changes = await Changes.begin(session, settings().program_currency)
+    changes = await Changes.begin(session)
     await changes.lock(due)
     # Judged again under the lock: somebody may have given a tag anew meanwhile.
     count, lost = await repository.drop_expired_tags(session, changes.members)

@@ -129,7 +129,7 @@ async def rejudge_members(session: AsyncSession, *, limit: int) -> int:
     ids = await program.members_to_judge(session, limit=limit)
     if not ids:
         return 0
-    changes = await Changes.begin(session, settings().program_currency)
+    changes = await Changes.begin(session)
     await changes.lock(ids)
     for member_id in ids:
         changes.judge(changes.person(member_id), changes.now, "tier_table")
@@ -150,7 +150,7 @@ async def look_at_tiers(session: AsyncSession, *, limit: int, as_of: datetime | 
     ids = await standing.due_members(session, as_of=as_of, limit=limit)
     if not ids:
         return 0
-    changes = await Changes.begin(session, settings().program_currency, as_of=as_of)
+    changes = await Changes.begin(session, as_of=as_of)
     await changes.lock(ids)
     for member_id in ids:
         changes.judge(changes.person(member_id), changes.now, "period_end")
