@@ -14,7 +14,7 @@ from services.analytics.errors import ImpossibleAmount, ImpossibleTime, UnknownC
 from services.analytics.handlers.hearing import translate
 from services.analytics.models import Base
 from services.analytics.operations import zones
-from services.analytics.repository import reading
+from services.analytics.repository import report as repository
 from services.analytics.settings import AnalyticsSettings
 from shared.clock import zone
 from shared.database import Database
@@ -198,7 +198,7 @@ async def test_points_are_spent_on_rewards_and_out_of_holds_less_what_came_back(
     async with analytics_database.reading() as session:
         found = await operations.summary(session)
         assert found.spent_points == 3 * (5 + 4 - 1)
-        (month,) = await reading.monthly_points(session, START.date(), START.date() + timedelta(days=9))
+        (month,) = await repository.monthly_points(session, START.date(), START.date() + timedelta(days=9))
         assert (month.spent, month.returned) == (3 * (5 + 4), 3)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.analytics.errors import RangeTooLong
 from services.analytics.operations.figures import CampaignFigures, campaigns, now
 from services.analytics.repository import reading
+from services.analytics.repository import report as repository
 from services.analytics.settings import settings
 
 __all__ = ["ReportFigures", "report"]
@@ -48,7 +49,7 @@ async def report(
 ) -> ReportFigures:
     """Gather the report; the currency of most orders and the latest days that sold are the default."""
     as_of = await now(session)
-    known = await reading.bounds(session)
+    known = await repository.bounds(session)
     by_currency = {row.currency: row for row in known}
     chosen = currency or (known[0].currency if known else "USD")
     bounds = by_currency.get(chosen)
@@ -71,10 +72,10 @@ async def report(
         oldest=oldest,
         days=await _days(session, chosen, first - timedelta(days=MEAN_DAYS - 1), last),
         before=await _days(session, chosen, first - timedelta(days=length), first - timedelta(days=1)),
-        channels=await reading.revenue_by(session, "channel", **span),
-        shops=await reading.revenue_by(session, "shop", **span),
-        products=await reading.revenue_by(session, "product", **span),
-        points=await reading.monthly_points(session, first, last),
+        channels=await repository.revenue_by(session, "channel", **span),
+        shops=await repository.revenue_by(session, "shop", **span),
+        products=await repository.revenue_by(session, "product", **span),
+        points=await repository.monthly_points(session, first, last),
         tiers=await reading.tiers(session),
         stages=await reading.stages(session),
         members=(await reading.totals(session)).members,
