@@ -11,25 +11,21 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
-import msgspec
 import structlog
 
 from shared import metrics
 from shared.bus import (
-    MAX_RECORD_BYTES,
     BusUnavailable,
     Outgoing,
-    RecordTooLarge,
     StartAt,
     TopicPartition,
     TopicSpec,
 )
 from shared.bus.partitioning import partition_of
+from shared.bus.postgres_batches import APPEND, Row, pack
 from shared.bus.postgres_outage import Connection, outages
 from shared.bus.postgres_retention import erase_keys, strike_out, tidy
 from shared.bus.postgres_schema import (
-    BATCH_BYTES,
-    BATCH_RECORDS,
     GROUPS_CHANNEL,
     RECORDS_CHANNEL,
     ensure_schema,
@@ -39,20 +35,6 @@ from shared.bus.postgres_subscription import PostgresSubscription
 __all__ = ["PostgresBus"]
 
 log = structlog.get_logger(__name__)
-
-encode_headers = msgspec.msgpack.Encoder().encode
-
-# One statement per partition, all in one transaction: taking the partition's row is what orders writers.
-APPEND = """
-WITH place AS (
-    UPDATE bus.partitions SET next_offset = next_offset + cardinality($2::text[]) WHERE id = $1
-    RETURNING next_offset
-)
-INSERT INTO bus.batches (partition_id, last_offset, base_offset, appended_at, keys, payloads, headers)
-SELECT $1, next_offset - 1, next_offset - cardinality($2::text[]), clock_timestamp(),
-       $2, $3::bytea[], $4::bytea[]
-FROM place
-"""
 
 LAG = """
 SELECT p.topic, p.number, p.next_offset, position.committed,
@@ -68,8 +50,6 @@ WHERE p.topic = ANY ($2::text[])
 LIVE = """
 SELECT EXISTS (SELECT FROM bus.members WHERE group_name = $1 AND lease_until >= clock_timestamp())
 """
-
-_Rows = tuple[int, list[str | None], list[bytes | None], list[bytes]]
 
 
 class PostgresBus:
@@ -204,28 +184,12 @@ class PostgresBus:
             await connection.executemany(APPEND, rows_to_append)
         self._something_to_tidy.set()
 
-    async def _rows(self, connection: Connection, records: Sequence[Outgoing]) -> list[_Rows]:
-        """One row per partition and BATCH_RECORDS, in the order of partitions, which rules deadlocks out."""
-        by_partition: dict[int, list[_Rows]] = defaultdict(list)
-        sizes: dict[int, int] = {}
+    async def _rows(self, connection: Connection, records: Sequence[Outgoing]) -> list[Row]:
+        placed: list[tuple[int, Outgoing]] = []
         for record in records:
             partitions = self._topics.get(record.topic) or await self._find(connection, record.topic)
-            partition_id = partitions[partition_of(record.key, len(partitions))]
-            headers = encode_headers(record.headers)
-            size = len(record.value or b"") + len(headers) + len(record.key or "")
-            if size > MAX_RECORD_BYTES:
-                raise RecordTooLarge(f"{size} bytes on topic {record.topic}")
-            batches = by_partition[partition_id]
-            bytes_so_far = sizes.get(partition_id, 0) + size
-            if not batches or len(batches[-1][1]) == BATCH_RECORDS or bytes_so_far > BATCH_BYTES:
-                batches.append((partition_id, [], [], []))
-                bytes_so_far = size
-            sizes[partition_id] = bytes_so_far
-            _, keys, payloads, headers_of = batches[-1]
-            keys.append(record.key)
-            payloads.append(record.value)
-            headers_of.append(headers)
-        return [batch for partition_id in sorted(by_partition) for batch in by_partition[partition_id]]
+            placed.append((partitions[partition_of(record.key, len(partitions))], record))
+        return pack(placed)
 
     async def _find(self, connection: Connection, topic: str) -> list[int]:
         rows = await connection.fetch("SELECT id FROM bus.partitions WHERE topic = $1 ORDER BY number", topic)
