@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from shared import metrics
+from shared.statements import StatementSession
 
 __all__ = ["Database", "is_outage", "is_transient", "new_metadata"]
 
@@ -82,9 +83,10 @@ class Database:
                 "command_timeout": statement_timeout_seconds + 10,
             },
         )
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+        settings: dict[str, Any] = {"expire_on_commit": False, "autoflush": False, "class_": StatementSession}
+        self._sessions = async_sessionmaker(self.engine, **settings)
         self._readers = async_sessionmaker(
-            self.engine.execution_options(postgresql_readonly=True), expire_on_commit=False, autoflush=False
+            self.engine.execution_options(postgresql_readonly=True), **settings
         )
         self._glances = async_sessionmaker(
             self.engine.execution_options(isolation_level="AUTOCOMMIT"),
@@ -157,11 +159,8 @@ async def copy_rows(
     Half the work of an `INSERT … SELECT unnest(…)` of a thousand rows on both sides; a round trip more for
     one. There is no ON CONFLICT: who copies knows by a lock that the rows are new. Errors are the driver's.
     """
-    connection = await session.connection()
-    # SQLAlchemy begins the transaction with the first statement that it sees, and it does not see a COPY.
-    await connection.exec_driver_sql("SELECT")
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert isinstance(driver, asyncpg.Connection)
+    assert isinstance(session, StatementSession)
+    driver = await session.driver()
     await driver.copy_records_to_table(table, records=rows, columns=list(columns))
 
 
