@@ -176,7 +176,20 @@ def _said(service: str) -> dict[str, str]:
         called_name(node): f"{path}:{node.lineno}"
         for path in reversed(_modules(service))
         for node in ast.walk(syntax(path))
-        if isinstance(node, ast.Call) and called_name(node) in EVENT_CLASSES
+        if isinstance(node, ast.Call)
+        and called_name(node) in EVENT_CLASSES
+        # A refusal may be called like an event.
+        and called_name(node) not in _refusals(path)
+    }
+
+
+def _refusals(path: Path) -> set[str]:
+    """The names that a module has from the errors of its service."""
+    return {
+        alias.name
+        for node in ast.walk(syntax(path))
+        if isinstance(node, ast.ImportFrom) and _absolute(path, node).endswith(".errors")
+        for alias in node.names
     }
 
 
