@@ -192,6 +192,16 @@ async def test_own_attributes_keep_to_the_schema(client: httpx.AsyncClient, shop
     assert (await client.patch(path, json={"attributes": None})).json()["attributes"] == {}
 
 
+async def test_true_is_not_one(client: httpx.AsyncClient) -> None:
+    path = f"/v1/members/{await member_of(client)}"
+    await client.put("/v1/attribute-schema", json={"properties": {"size": {"type": "integer"}}})
+    await client.patch(path, json={"attributes": {"size": 1, "gift": 1}})
+    refused = await client.patch(path, json={"attributes": {"size": True}})
+    assert refused.json()["code"] == "attributes_invalid"
+    patched = await client.patch(path, json={"attributes": {"gift": True}})
+    assert patched.json()["attributes"]["gift"] is True
+
+
 async def test_own_attributes_have_a_size(client: httpx.AsyncClient) -> None:
     path = f"/v1/members/{await member_of(client)}"
     await client.put("/v1/attribute-schema", json={"type": "object"})
@@ -380,7 +390,8 @@ async def test_members_are_found_by_a_name_of_any_source_or_a_proven_address(
 
     assert await found("kim") == ["kim"]
     assert await found("lee") == ["lee", "lee"]
-    assert await found("Kim@Example.TEST") == await found("Kim@example.test") == ["kim"]
+    for written in ("Kim@Example.TEST", "Kim@example.test", "kim@example.test", "KIM@EXAMPLE.TEST"):
+        assert await found(written) == ["kim"]
     assert await found("lee@example.test") == await found("nobody") == await found("KIM") == []
     for more in ({"source": "amazon"}, {"external_id": "kim"}):
         assert (await client.get("/v1/members", params={"q": "kim"} | more)).status_code == 422

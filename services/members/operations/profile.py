@@ -1,5 +1,6 @@
 """What somebody says about members: their attributes, and those that the operator's schema knows."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -120,16 +121,17 @@ class _Batch:
             assert self.schema is not None, "read for all who patch"
             own = {} if command.own_attributes is None else merge_patch(own_before, command.own_attributes)
             # What the member has already is not judged again: the schema may have changed since.
-            fault = self.schema.refusal_of(own) if own != own_before else None
+            fault = self.schema.refusal_of(own) if _written(own) != _written(own_before) else None
             if fault is not None:
                 return fault
         if not self.allowance.allows(member, command.attributes.get("birthday")):
             return BirthdayChangeLimitReached(limit=settings().birthday_changes_per_year)
         before = _shown(member)
         state_attributes(member, command.attributes, command.stated_at)
-        if own != own_before:
+        is_changed = _written(own) != _written(own_before)
+        if is_changed:
             self._keep(person, own)
-        return ProfileChanged(person.id, revision, _shown(member) != before or own != own_before)
+        return ProfileChanged(person.id, revision, _shown(member) != before or is_changed)
 
     def _own_of(self, person: Member) -> dict[str, Any]:
         """The program's attributes of a person: of two ids that have the same one, the survivor's holds."""
@@ -160,3 +162,8 @@ class _Batch:
 
 def _shown(member: Member) -> tuple[object, ...]:
     return (member.display_name, member.locale, member.time_zone, member.country, member.birthday)
+
+
+def _written(attributes: Mapping[str, Any]) -> str:
+    """Attributes as one text. To Python true is 1; to a schema and to whoever reads them it is not."""
+    return json.dumps(attributes, sort_keys=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.members.domain import ConsentState, Ladder, Member, consents_of
+from services.members.domain import ConsentState, Ladder, Member, consents_of, proof_of
 from services.members.errors import MemberNotFound, OrderNotFound
 from services.members.repository import aliases, consents, orders, people, program, returns
 from services.members.repository.consents import Key
@@ -69,9 +69,8 @@ async def find_member(session: AsyncSession, source: str, external_id: str) -> l
 
 async def search_members(session: AsyncSession, words: str, *, limit: int) -> list[Mapping[str, Any]]:
     """Return persons whom any source knows by an id, or who proved an address theirs; several may."""
-    name, at, host = words.rpartition("@")
-    addresses = {words, f"{name}{at}{host.lower()}"}
-    ids = await people.ids_found(session, words, sorted(addresses), limit=limit)
+    proofs = [proof for channel in ("email", "phone") if (proof := proof_of(channel, words)) is not None]
+    ids = await people.ids_found(session, words, proofs, limit=limit)
     found = (await people.whole_members(session, ids)).values()
     return await judged(session, list({row["member_id"]: row for row in found}.values()))
 

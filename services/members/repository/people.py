@@ -231,15 +231,20 @@ FIND = text(
         ON i.source = source.name AND i.external_id = :words
     UNION
     SELECT c.member_id FROM channel JOIN contact_points AS c
-        ON c.channel = channel.name AND c.address = ANY(CAST(:addresses AS text[])) AND c.verified
+        ON c.channel = channel.name AND c.address = :words AND c.verified
+    UNION
+    SELECT member_id FROM contact_points WHERE proof = ANY(CAST(:proofs AS text[])) AND verified
     LIMIT :limit
     """
 )
 
 
-async def ids_found(session: AsyncSession, words: str, addresses: Sequence[str], *, limit: int) -> list[UUID]:
-    """Return members whom any source knows by these words, or who proved one of these addresses theirs."""
-    found = await session.scalars(FIND, {"words": words, "addresses": list(addresses), "limit": limit})
+async def ids_found(session: AsyncSession, words: str, proofs: Sequence[str], *, limit: int) -> list[UUID]:
+    """Return members whom any source knows by these words, or who proved that address theirs.
+
+    `proofs` are what the words would prove as an address, however it was written.
+    """
+    found = await session.scalars(FIND, {"words": words, "proofs": list(proofs), "limit": limit})
     return list(found.all())
 
 
