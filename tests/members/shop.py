@@ -16,10 +16,12 @@ from services.members.operations import (
     OrderTaken,
     RefundTaken,
     Summary,
+    TierPurchase,
 )
 from services.members.repository import people
 from services.members.schemas import CancellationIn, DeliveryIn, OrderIn, RefundIn
 from shared.database import Database
+from shared.ids import new_id
 from shared.problems import Refusal
 from tests.fixtures.services import emitted
 
@@ -106,6 +108,12 @@ class Shop:
         async with self.database.transaction() as session:
             return await operations.take_deliveries(session, commands)
 
+    async def buy_tier(self, customer: str, tier: str) -> str | None:
+        """Let a customer pay for a tier with points; return why it was declined."""
+        command = TierPurchase(new_id(), await self.member_id(customer), tier)
+        async with self.database.transaction() as session:
+            return (await operations.take_tier_purchases(session, [command]))[0]
+
     async def merge(self, surviving: str, merged: str) -> Merged | Refusal:
         """Merge two customers of the one source."""
         command = Merge(await self.member_id(surviving), await self.member_id(merged), "test")
@@ -185,6 +193,8 @@ class Shop:
             "  SELECT sum(o.spend_minor) FROM aliases AS a JOIN members AS o ON o.id = a.merged_id"
             "  WHERE a.person_id = m.id), 0)"
             " ORDER BY t.rank DESC LIMIT 1)"
+            # A tier that was bought is not what was earned.
+            " AND NOT EXISTS (SELECT FROM tier_terms AS g WHERE g.member_id = m.id AND g.is_given)"
         )
         assert wrong_tier == []
         ((parked,),) = await self.rows("SELECT count(*) FROM refunds WHERE state = 'parked'")

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from services.members import operations
-from services.members.domain import Erasure, Statement, TagChange
+from services.members.domain import Erasure, Level, Period, Policy, Statement, TagChange
 from services.members.errors import (
     MemberAlreadyMerged,
     MemberErased,
@@ -235,6 +235,50 @@ async def test_chains_follow_to_the_end_and_come_apart_in_any_order(shop: Shop) 
     await shop.unmerge("c", "b")
     assert await links(shop) == [("a", "c", "c"), ("d", "c", "c")]
     assert [(await shop.member(name))["spend_minor"] for name in "abcd"] == [24_000, 8_000, 24_000, 24_000]
+    await shop.audit()
+
+
+async def held(shop: Shop, customer: str) -> tuple[Any, ...]:
+    """The tier of a customer, since when, and on which terms."""
+    member_id = await shop.member_id(customer)
+    (row,) = await shop.rows(
+        "SELECT m.tier, m.tier_changed_at, coalesce(t.is_given, false), t.ends_at FROM members AS m"
+        f" LEFT JOIN tier_terms AS t ON t.member_id = m.id WHERE m.id = '{member_id}'"
+    )
+    return row
+
+
+async def test_the_survivor_holds_the_better_of_both_bought_tiers_and_an_unmerge_gives_back_each(
+    shop: Shop,
+) -> None:
+    policy = Policy(period=Period("months", 3))
+    levels = [Level("bronze", 0, 0), Level("silver", 1, 20_000), Level("gold", 2, 50_000)]
+    async with shop.database.transaction() as session:
+        await operations.replace_tiers(session, levels, policy, actor="test")
+    await shop.take(*(order(number, name) for number, name in enumerate(("kim", "lee", "sam"))))
+    assert [await shop.buy_tier("kim", "silver"), await shop.buy_tier("lee", "gold")] == [None, None]
+    alone = [await held(shop, name) for name in ("kim", "lee", "sam")]
+    assert [tier for tier, *_ in alone] == ["silver", "gold", "bronze"]
+    # Whichever of the two survives.
+    for survivor, merged in (("kim", "lee"), ("lee", "kim"), ("sam", "lee")):
+        await shop.merge(survivor, merged)
+        tier, _, is_given, ends_at = await held(shop, survivor)
+        assert (tier, is_given, ends_at) == ("gold", True, alone[1][3])
+        await shop.unmerge(survivor, merged)
+        assert [await held(shop, name) for name in ("kim", "lee", "sam")] == alone
+    # All three, and parted in the order in which they were joined.
+    await shop.merge("sam", "lee")
+    await shop.merge("sam", "kim")
+    await shop.unmerge("sam", "lee")
+    tier, _, is_given, ends_at = await held(shop, "sam")
+    assert (tier, is_given, ends_at) == ("silver", True, alone[0][3])
+    await shop.unmerge("sam", "kim")
+    assert [await held(shop, name) for name in ("kim", "lee", "sam")] == alone
+    # A gift lasts as long as it would have.
+    await shop.merge("sam", "lee")
+    async with shop.database.transaction() as session:
+        assert await operations.look_at_tiers(session, limit=10, as_of=alone[1][3]) > 0
+    assert (await held(shop, "sam"))[0] == "bronze"
     await shop.audit()
 
 

@@ -118,6 +118,7 @@ class _Judgement:
             self._release(terms.lock)
         figures = self.facts.between(self._first_day(self.now))
         earned = ladder.earned(figures)
+        self._inherit(earned, figures)
         held = ladder.named(member.tier)
         if held is None:
             self._settle(self._floored(earned), figures)
@@ -161,6 +162,36 @@ class _Judgement:
         self.at, self.reason = held.until or self.now, "lock_ended"
         figures = self.facts.between(self._first_day(self.now))
         self._settle(self._floored(self.ladder.earned(figures)), figures)
+
+    def _inherit(self, earned: Level | None, figures: Figures) -> None:
+        """Hold the best tier that was given to somebody merged into the member, while it lasts.
+
+        Theirs stays with them as it is: judged anew each time, it needs no undoing when the two are parted.
+        """
+        gifts = [
+            (level.rank, alias.terms.ends_at is None, alias.terms.ends_at, alias.terms)
+            for alias in self.member.merged
+            if (level := self.ladder.named(alias.tier)) is not None
+            and alias.terms.is_given
+            and (alias.terms.ends_at is None or alias.terms.ends_at > self.now)
+        ]
+        if not gifts:
+            return
+        rank, _, ends_at, theirs = max(gifts, key=lambda gift: (gift[0], gift[1], gift[2] or self.now))
+        level = next(level for level in self.ladder.levels if level.rank == rank)
+        if rank <= _rank(earned) or rank < self.member.tier_rank or self._holds(level):
+            return
+        self.terms.clear()
+        self.terms.counts_from, self.terms.ends_at = theirs.counts_from, ends_at
+        self.terms.is_given = True
+        self._put(level, self.at, self.reason, figures)
+
+    def _holds(self, level: Level) -> bool:
+        """Say whether the member holds a level on terms of its own that last."""
+        terms = self.terms
+        if self.member.tier != level.name or (terms.ends_at is not None and terms.ends_at <= self.now):
+            return False
+        return terms.is_given or not self._is_unjustified(level)
 
     def _settle(self, level: Level | None, figures: Figures) -> None:
         """Put the member into a level and begin its period."""

@@ -4,8 +4,10 @@ Nothing is rewritten: rows keep the id that they came under, before and during a
 are found after it was undone. A person is judged anew by what is known under all ids.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -92,6 +94,8 @@ class _Batch:
         self.ended: list[tuple[MergeRow, str]] = []
         self.accepted: list[tuple[Pair, str]] = []
         self.dismissed: list[tuple[Pair, str]] = []
+        # Merges that know another tier than they did, because an earlier one was undone.
+        self.rewritten: dict[UUID, MergeRow] = {}
         self.relinked: set[UUID] = set()
         self.brought_back: set[tuple[UUID, str, str]] = set()
 
@@ -126,18 +130,18 @@ class _Batch:
         before = consents_of(person, self.said)
         known = self.history.get(merged.id)
         revision = 1 if known is None else known.last_revision + 1
-        row = MergeRow(
-            merged.id, revision, person.id, self.now, command.actor, command.reason, tier_state(person)
-        )
+        # So that merges of one batch, too, are known in the order in which they were made.
+        at = self.now + timedelta(microseconds=len(self.begun))
+        row = MergeRow(merged.id, revision, person.id, at, command.actor, command.reason, tier_state(person))
         self.history[merged.id] = row
         self.begun.append(row)
         self.accepted += [(pair, command.actor) for pair in _pairs(person, merged)]
         self.changes.count_person(merged, -1)
-        merged.link = Link(person.id, person.id, self.now, revision)
+        merged.link = Link(person.id, person.id, at, revision)
         self.relinked.add(merged.id)
         self._relink([person, *person.merged, merged, *merged.merged])
         self.changes.events.append(
-            MemberMerged(surviving_id=person.id, merged_id=merged.id, merged_at=self.now, revision=revision)
+            MemberMerged(surviving_id=person.id, merged_id=merged.id, merged_at=at, revision=revision)
         )
         self._say_consents(person, before, MERGE)
         self.changes.rhythms.relinked(person)
@@ -174,15 +178,50 @@ class _Batch:
         )
         self.changes.count_person(merged, +1)
         self._say_consents(person, before, UNMERGE)
-        if known.tier_before is not None:
-            self.changes.restore_tier(survivor, known.tier_before, self.now, UNMERGE)
-        for later in list(self.history.values()):
-            # The tier before a later merge was one with this member in it.
-            if later.surviving_id == survivor.id and later.merged_at >= known.merged_at:
-                self.history[later.merged_id] = replace(later, tier_before=None)
+        self._restore_tiers(survivor, known)
         self.changes.rhythms.relinked(person, merged)
         for each in (person, merged):
             self.changes.judge(each, self.now, UNMERGE)
+
+    def _restore_tiers(self, survivor: Member, parted: MergeRow) -> None:
+        """Give the tiers back that were held without a member who has left; what is left is judged by then.
+
+        Of the merges into one survivor that still hold, the first one always knows the tier that the survivor
+        had alone: whatever order they are undone in, the last gives it back, with its date.
+        """
+        later = self._still_held(survivor, after=parted)
+        self._restore_tier(survivor, parted)
+        if later:
+            self._remember(later[0], parted.tier_before)
+        for row in later[1:]:
+            self._remember(row, None)
+        while survivor.link is not None:
+            # Whoever the survivor was merged into later had the member who has left in it, too.
+            row = self.history[survivor.id]
+            survivor = self.changes.members[row.surviving_id]
+            self._restore_tier(survivor, row)
+            for each in self._still_held(survivor, after=row):
+                self._remember(each, None)
+
+    def _restore_tier(self, survivor: Member, row: MergeRow) -> None:
+        held = self._still_held(survivor)
+        state = row.tier_before or (held[0].tier_before if held else None)
+        if state is not None:
+            self.changes.restore_tier(survivor, state, self.now, UNMERGE)
+
+    def _still_held(self, survivor: Member, *, after: MergeRow | None = None) -> list[MergeRow]:
+        """Return the merges into a member that are not undone, the first one first."""
+        held = [
+            row
+            for row in self.history.values()
+            if row.surviving_id == survivor.id
+            and row.unmerged_at is None
+            and (after is None or row.merged_at > after.merged_at)
+        ]
+        return sorted(held, key=lambda row: row.merged_at)
+
+    def _remember(self, row: MergeRow, tier_before: Mapping[str, Any] | None) -> None:
+        self.history[row.merged_id] = self.rewritten[row.merged_id] = replace(row, tier_before=tier_before)
 
     def _relink(self, members: Iterable[Member]) -> None:
         """Follow the aliases of these members, who are whole persons, to their ends anew."""
@@ -240,9 +279,7 @@ class _Batch:
         await repository.save_links(session, links)
         await repository.insert_merges(session, self.begun)
         await repository.end_merges(session, [(row, self.now, actor) for row, actor in self.ended])
-        await repository.drop_tiers_before(
-            session, [(row.surviving_id, row.merged_at) for row, _ in self.ended]
-        )
+        await repository.rewrite_tiers_before(session, self.rewritten.values())
         # Whoever is taken apart again is not suggested to be one person a second time.
         await suggestions.decide(session, self.accepted, state="accepted", from_states=["open", "dismissed"])
         await suggestions.decide(session, self.dismissed, state="dismissed", from_states=["open", "accepted"])

@@ -64,8 +64,11 @@ async def read_standing(session: AsyncSession, member_id: UUID) -> Standing:
 
 async def standing_of(session: AsyncSession, person: Member, rules: program.Rules) -> Standing:
     """Return where a person stands as of the rules' now; it was read with all its ids."""
-    if person.has_tier_terms:
-        person.terms = (await standing.terms(session, [person.id])).get(person.id, person.terms)
+    with_terms = [each for each in (person, *person.merged) if each.has_tier_terms]
+    if with_terms:
+        held = await standing.terms(session, [each.id for each in with_terms])
+        for each in with_terms:
+            each.terms = held.get(each.id, each.terms)
     facts = (await facts_of(session, [person], rules.ladder, rules.now))[person.id]
     # What time alone has done since the last judgement shows here before a job says it.
     judge(person, rules.ladder, facts, now=rules.now, at=rules.now, reason="period_end")

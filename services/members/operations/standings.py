@@ -93,6 +93,7 @@ class Standings:
             and level.name == member.tier
             and member.tier_version == self.ladder.version
             and member.terms.is_plain
+            and not any(alias.terms.is_given for alias in member.merged)
         )
 
     async def settle(self) -> None:

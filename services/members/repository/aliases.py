@@ -16,12 +16,12 @@ from services.members.domain import Link
 __all__ = [
     "MergeRow",
     "delete_links",
-    "drop_tiers_before",
     "end_merges",
     "hold_still",
     "ids_of_person",
     "insert_merges",
     "last_merges",
+    "rewrite_tiers_before",
     "save_links",
 ]
 
@@ -53,11 +53,12 @@ END_MERGES = text(
     """
 )
 
-DROP_TIERS_BEFORE = text(
+REWRITE_TIERS_BEFORE = text(
     """
-    UPDATE merges SET tier_before = NULL
-    FROM unnest(CAST(:surviving_ids AS uuid[]), CAST(:merged AS timestamptz[])) AS n(surviving_id, merged_at)
-    WHERE merges.surviving_id = n.surviving_id AND merges.merged_at >= n.merged_at
+    UPDATE merges SET tier_before = n.tier_before
+    FROM unnest(CAST(:merged_ids AS uuid[]), CAST(:revisions AS bigint[]), CAST(:tiers AS jsonb[]))
+        AS n(merged_id, revision, tier_before)
+    WHERE (merges.merged_id, merges.revision) = (n.merged_id, n.revision)
     """
 )
 
@@ -131,10 +132,7 @@ async def insert_merges(session: AsyncSession, merges: Sequence[MergeRow]) -> No
                 "merged": [merge.merged_at for merge in merges],
                 "actors": [merge.actor for merge in merges],
                 "reasons": [merge.reason for merge in merges],
-                "tiers": [
-                    None if merge.tier_before is None else msgspec.json.encode(merge.tier_before).decode()
-                    for merge in merges
-                ],
+                "tiers": [_tier_json(merge) for merge in merges],
             },
         )
 
@@ -153,15 +151,16 @@ async def end_merges(session: AsyncSession, ended: Sequence[tuple[MergeRow, date
         )
 
 
-async def drop_tiers_before(session: AsyncSession, since: Collection[tuple[UUID, datetime]]) -> None:
-    """Forget the tiers that survivors had before merges from an instant on: (survivor, instant).
-
-    They were the tiers with somebody in them who has left meanwhile.
-    """
-    if since:
+async def rewrite_tiers_before(session: AsyncSession, merges: Collection[MergeRow]) -> None:
+    """Store other tiers that survivors held before these merges: who was in them has left meanwhile."""
+    if merges:
         await session.execute(
-            DROP_TIERS_BEFORE,
-            {"surviving_ids": [survivor for survivor, _ in since], "merged": [at for _, at in since]},
+            REWRITE_TIERS_BEFORE,
+            {
+                "merged_ids": [merge.merged_id for merge in merges],
+                "revisions": [merge.revision for merge in merges],
+                "tiers": [_tier_json(merge) for merge in merges],
+            },
         )
 
 
@@ -189,3 +188,7 @@ async def delete_links(session: AsyncSession, ids: Collection[UUID]) -> None:
 async def ids_of_person(session: AsyncSession, member_id: UUID) -> list[UUID]:
     """Return all ids of the person behind a member; none if there is no such member."""
     return list((await session.scalars(IDS_OF_PERSON, {"id": member_id})).all())
+
+
+def _tier_json(merge: MergeRow) -> str | None:
+    return None if merge.tier_before is None else msgspec.json.encode(merge.tier_before).decode()
