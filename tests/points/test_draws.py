@@ -3,9 +3,10 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from cli.commands.verify_draw import read_draw
 from services.points import operations
 from services.points.app import service
 from services.points.domain.lottery import commitment_of, oversold, problems_of
-from services.points.settings import PointsSettings
+from services.points.settings import PointsSettings, settings
 from shared.database import Database
 from shared.testing import api_client
 from tests.architecture.tree import ROOT
@@ -164,24 +165,24 @@ async def test_draws_of_one_member_in_parallel_keep_the_daily_limit(
     assert (await books.balance(member)).available_points == 70
 
 
-async def test_the_daily_limit_ends_at_local_midnight(client: httpx.AsyncClient, books: Books) -> None:
+# Wherever the clock stands in UTC, one of these days began some hours ago and the other long ago.
+@pytest.mark.parametrize("name", ["America/Los_Angeles", "Pacific/Auckland"])
+async def test_the_daily_limit_ends_at_local_midnight(
+    client: httpx.AsyncClient, books: Books, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(
+        "services.points.operations.counter.settings", lambda: settings().model_copy(update={"zone": name})
+    )
     (member,) = await rich(books)
     lottery = await add_lottery(client, per_period={"period": "day", "limit": 1})
     assert (await draw(client, member, lottery)).status_code == 201
     assert (await draw(client, member, lottery)).json()["code"] == "daily_limit_reached"
-    async with books.database.transaction() as session:
-        # The last moment of yesterday, by the program's clock.
-        await session.execute(
-            text(
-                "UPDATE redemptions SET redeemed_at = date_trunc('day', clock_timestamp()) - interval '1 us'"
-            )
-        )
-    assert (await draw(client, member, lottery)).status_code == 201
-    async with books.database.transaction() as session:
-        await session.execute(
-            text("UPDATE redemptions SET redeemed_at = date_trunc('day', clock_timestamp())")
-        )
-    assert (await draw(client, member, lottery)).json()["code"] == "daily_limit_reached"
+    moment = datetime.now(ZoneInfo(name))
+    midnight = datetime.combine(moment.date(), time(), ZoneInfo(name))
+    for drawn_at, answer in ((midnight - timedelta(microseconds=1), 201), (midnight, 422)):
+        async with books.database.transaction() as session:
+            await session.execute(text("UPDATE redemptions SET redeemed_at = :at"), {"at": drawn_at})
+        assert (await draw(client, member, lottery)).status_code == answer
 
 
 async def test_a_rehearsal_never_tells_what_a_draw_would_come_to(
