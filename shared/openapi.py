@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from shared.edge import InvalidIdempotencyKey
 from shared.pagination import InvalidCursor
-from shared.problems import IdempotencyConflict, document_refusals
+from shared.problems import IdempotencyConflict, document_refusals, extend_openapi
 
 __all__ = ["install"]
 
@@ -28,16 +28,7 @@ IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
 
 def install(app: FastAPI) -> None:
     """Document cursors and idempotency keys in the OpenAPI of `app`."""
-    generate = app.openapi
-
-    def documented_openapi() -> dict[str, Any]:
-        fresh = app.openapi_schema is None
-        schema = generate()
-        if fresh:
-            _document(schema)
-        return schema
-
-    app.openapi = documented_openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    extend_openapi(app, _document)
 
 
 def _document(schema: dict[str, Any]) -> None:

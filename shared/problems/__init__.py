@@ -13,7 +13,7 @@ title a client reads:
 """
 
 from shared.problems.answering import install, problem_response, refuse, unhandled
-from shared.problems.documenting import document_refusals, problem_responses
+from shared.problems.documenting import document_refusals, extend_openapi, problem_responses
 from shared.problems.faults import MAX_REPORTED_ERRORS, error_members, pointer
 from shared.problems.refusals import (
     PROBLEM_MEDIA_TYPE,
@@ -58,6 +58,7 @@ __all__ = [
     "UnsupportedMediaType",
     "document_refusals",
     "error_members",
+    "extend_openapi",
     "install",
     "pointer",
     "problem_response",

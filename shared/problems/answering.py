@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -14,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import metrics
 from shared.error_locations import in_document
-from shared.problems.documenting import document_problems
+from shared.problems.documenting import document_problems, extend_openapi
 from shared.problems.faults import error_members
 from shared.problems.refusals import (
     PROBLEM_MEDIA_TYPE,
@@ -169,13 +168,4 @@ def install(app: FastAPI, *, is_outage: Callable[[BaseException], bool] = lambda
     app.add_exception_handler(RequestValidationError, _answer_validation)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_middleware(UnhandledErrors, is_outage=is_outage)
-    generate = app.openapi
-
-    def documented_openapi() -> dict[str, Any]:
-        fresh = app.openapi_schema is None
-        schema = generate()
-        if fresh:
-            document_problems(schema)
-        return schema
-
-    app.openapi = documented_openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    extend_openapi(app, document_problems)

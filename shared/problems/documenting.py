@@ -1,7 +1,10 @@
 """Problems and refusals in OpenAPI documents."""
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
+
+from fastapi import FastAPI
 
 from shared.problems.refusals import (
     PROBLEM_MEDIA_TYPE,
@@ -14,7 +17,7 @@ from shared.problems.refusals import (
     Unavailable,
 )
 
-__all__ = ["document_problems", "document_refusals", "problem_responses"]
+__all__ = ["document_problems", "document_refusals", "extend_openapi", "problem_responses"]
 
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "title": "Problem",
@@ -76,6 +79,20 @@ def document_refusals(responses: dict[str, Any], *refusals: type[Refusal]) -> No
         known = responses.setdefault(str(status), entry)
         examples = known.get("content", {}).get(PROBLEM_MEDIA_TYPE, {}).get("examples", {})
         examples.update(entry["content"][PROBLEM_MEDIA_TYPE]["examples"])
+
+
+def extend_openapi(app: FastAPI, document: Callable[[dict[str, Any]], None]) -> None:
+    """Have `document` add to the OpenAPI of `app` when it is made, after all that were given before."""
+    generate = app.openapi
+
+    def documented_openapi() -> dict[str, Any]:
+        fresh = app.openapi_schema is None
+        schema = generate()
+        if fresh:
+            document(schema)
+        return schema
+
+    app.openapi = documented_openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
 
 
 def document_problems(schema: dict[str, Any]) -> None:

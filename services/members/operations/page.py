@@ -43,21 +43,21 @@ async def read_member_page(session: AsyncSession, member_id: UUID, *, orders_sho
     }
 
 
-def _standing(place: Progress) -> dict[str, Any]:
-    missing, lock = place.missing, place.lock
+def _standing(progress: Progress) -> dict[str, Any]:
+    missing, lock = progress.missing, progress.lock
     return {
-        "tier": place.tier.name if place.tier else None,
-        "since": place.since,
-        "ends_at": place.ends_at,
-        "falls_at": place.falls_at,
-        "falls_reason": place.falls_reason,
+        "tier": progress.tier.name if progress.tier else None,
+        "since": progress.since,
+        "ends_at": progress.ends_at,
+        "falls_at": progress.falls_at,
+        "falls_reason": progress.falls_reason,
         "is_locked": lock is not None,
         "locked_until": lock.until if lock else None,
-        "counted": place.figures._asdict(),
-        "counts_until": place.missing_by,
-        "next_tier": place.next_tier.name if place.next_tier else None,
+        "counted": progress.figures._asdict(),
+        "counts_until": progress.missing_by,
+        "next_tier": progress.next_tier.name if progress.next_tier else None,
         "missing_spend_minor": missing.spend_minor if missing else None,
         "missing_orders": missing.orders if missing else None,
         "missing_points": missing.points if missing else None,
-        "prolonged_if": asdict(place.prolonged_if) if place.prolonged_if else None,
+        "prolonged_if": asdict(progress.prolonged_if) if progress.prolonged_if else None,
     }

@@ -1,7 +1,7 @@
 """The tier table and its change, and the passing of time."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -129,11 +129,7 @@ async def rejudge_members(session: AsyncSession, *, limit: int) -> int:
     ids = await program.members_to_judge(session, limit=limit)
     if not ids:
         return 0
-    changes = await Changes.begin(session)
-    await changes.lock(ids)
-    for member_id in ids:
-        changes.judge(changes.person(member_id), changes.now, "tier_table")
-    await changes.save()
+    await _judge(await Changes.begin(session), ids, "tier_table")
     return len(ids)
 
 
@@ -151,9 +147,14 @@ async def look_at_tiers(session: AsyncSession, *, limit: int, as_of: datetime | 
     if not ids:
         return 0
     changes = await Changes.begin(session, as_of=as_of)
-    await changes.lock(ids)
-    for member_id in ids:
-        changes.judge(changes.person(member_id), changes.now, "period_end")
-    await changes.save()
+    await _judge(changes, ids, "period_end")
     looks = [changes.person(member_id).terms.look_at for member_id in ids]
     return sum(look_at is None or look_at > changes.now for look_at in looks)
+
+
+async def _judge(changes: Changes, member_ids: Collection[UUID], reason: str) -> None:
+    """Judge the tiers of the persons behind these members as of now."""
+    await changes.lock(member_ids)
+    for member_id in member_ids:
+        changes.judge(changes.person(member_id), changes.now, reason)
+    await changes.save()
