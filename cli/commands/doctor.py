@@ -69,11 +69,12 @@ def _platform(home: Home) -> Iterator[Finding]:
             taken = None if is_free(port) else "Start with --port-base, or stop what listens there."
             yield Finding(f"port {port} for {service}", taken)
         return
+    if not home.runs():
+        yield Finding(f"the platform under {home} does not run", f"Run `regulars up --home {home}`.")
+        return
     if state.embedded_postgres:
         running = EmbeddedPostgres(home.postgres).pid is not None
-        advice = (
-            None if running else f"Run `regulars up --home {home}`; its log is {home.postgres}/postgres.log."
-        )
+        advice = None if running else f"It is being started again; its log is {home.postgres}/postgres.log."
         yield Finding(f"PostgreSQL is {'up' if running else 'down'}", advice)
     yield from _services(home, state)
 

@@ -1,5 +1,6 @@
 """The directory that holds everything of one platform: data, logs, secrets, and where things listen."""
 
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -113,6 +114,17 @@ class Home:
             return msgspec.json.decode(self._state.read_bytes(), type=PlatformState)
         except (OSError, msgspec.DecodeError):
             return None
+
+    def runs(self) -> bool:
+        """Whether a platform runs here: it holds the lock for as long."""
+        try:
+            with self.lock.open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
 
     def url(self, service: str) -> str:
         """Where a service listens: as it was last started here, else by default."""

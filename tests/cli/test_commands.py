@@ -1,6 +1,7 @@
 """Keys, dead letters and migrations from the command line, on real databases."""
 
 import asyncio
+import fcntl
 import json
 from pathlib import Path
 
@@ -9,8 +10,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from cli.commands import application
-from cli.platform import NothingStarted
-from cli.platform.home import Home
+from cli.platform import SERVICES, Home, NothingStarted, PlatformState
 from shared import dead_letters
 from shared.auth import hash_key
 from shared.database import Database
@@ -169,3 +169,20 @@ def test_every_command_explains_itself() -> None:
         "doctor",
     ):
         assert command in answer.output
+
+
+def test_the_doctor_tells_a_platform_that_was_stopped_from_one_that_is_ill(home: Path) -> None:
+    where = Home(home)
+    where.prepare()
+    state = PlatformState(
+        bus="postgres", ports=SERVICES, embedded_postgres=True, kafka_bootstrap=None, mail_port=None, pid=1
+    )
+    where.keep_state(state)
+    stopped = run(home, "doctor")
+    assert "does not run" in stopped.output
+    assert "members" not in stopped.output
+    assert stopped.exit_code == 1
+    with where.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "PostgreSQL is down" in run(home, "doctor").output
+    assert not where.runs()
