@@ -40,14 +40,28 @@ class Figure:
 
 Measure = Callable[[], Awaitable[Figure]]
 
-FIGURES: dict[str, Measure] = {}
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """How a figure is measured; one that takes longer than its limit is stuck, and given up."""
+
+    measure: Measure
+    limit_seconds: float
+
+    @property
+    def meaning(self) -> str:
+        """The first paragraph of what the measurement says of itself."""
+        return " ".join((self.measure.__doc__ or "").partition("\n\n")[0].split())
 
 
-def figure(name: str) -> Callable[[Measure], Measure]:
+FIGURES: dict[str, Measurement] = {}
+
+
+def figure(name: str, *, limit_seconds: float = 120.0) -> Callable[[Measure], Measure]:
     """Register a measurement under its name."""
 
     def register(measure: Measure) -> Measure:
-        FIGURES[name] = measure
+        FIGURES[name] = Measurement(measure, limit_seconds)
         return measure
 
     return register

@@ -21,6 +21,7 @@ __all__ = [
     "drained",
     "kafka_bus",
     "kafka_server",
+    "named_database",
     "postgres_bus",
     "postgres_server",
     "running_platform",
@@ -82,7 +83,14 @@ async def postgres_bus(server: EmbeddedPostgres) -> AsyncIterator[Bus]:
 @asynccontextmanager
 async def service_database(server: EmbeddedPostgres, service: str) -> AsyncIterator[Database]:
     """Yield a migrated database of one service."""
-    database = Database(server.create_service_database(service), pool_size=10)
+    async with named_database(server, service, service) as database:
+        yield database
+
+
+@asynccontextmanager
+async def named_database(server: EmbeddedPostgres, service: str, name: str) -> AsyncIterator[Database]:
+    """Yield a migrated database of one service under a name of its own, where a figure needs several."""
+    database = Database(server.create_service_database(name), pool_size=10)
     try:
         await migrations.upgrade(service, database)
         yield database

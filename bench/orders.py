@@ -9,7 +9,7 @@ from shared.clock import utc_now
 from shared.events import Envelope, OrderLine, OrderPaid, encode, headers_of
 from shared.ids import derived_id, new_id
 
-__all__ = ["member_id", "order_paid", "order_records"]
+__all__ = ["member_id", "order_paid", "order_record", "order_records"]
 
 SEED = 19_970_101
 
@@ -19,13 +19,13 @@ def member_id(number: int) -> UUID:
     return derived_id("bench-member", str(number))
 
 
-def order_paid(number: int, *, members: int, dice: random.Random) -> OrderPaid:
-    """Return one paid order of a random member: one line, 1 to 200 dollars."""
+def order_paid(number: int, member: UUID, dice: random.Random) -> OrderPaid:
+    """Return one paid order of a member: one line, 1 to 200 dollars."""
     price_minor = dice.randrange(100, 20_000)
     paid_at = utc_now() - timedelta(seconds=dice.randrange(86_400))
     return OrderPaid(
         order_id=new_id(),
-        member_id=member_id(dice.randrange(members)),
+        member_id=member,
         source="bench",
         shop_id="bench",
         external_order_id=str(number),
@@ -46,13 +46,16 @@ def order_paid(number: int, *, members: int, dice: random.Random) -> OrderPaid:
 
 
 def order_records(count: int, *, members: int) -> list[Outgoing]:
-    """Return `count` orders as records ready to publish."""
+    """Return `count` orders of random members as records ready to publish."""
     dice = random.Random(SEED)
-    records = []
-    for number in range(count):
-        event = order_paid(number, members=members, dice=dice)
-        envelope = Envelope(
-            id=new_id(), type=event.type, source="bench", time=event.paid_at, key=event.key, data=event
-        )
-        records.append(Outgoing(event.topic, event.key, encode(event), tuple(headers_of(envelope))))
-    return records
+    return [
+        order_record(order_paid(number, member_id(dice.randrange(members)), dice)) for number in range(count)
+    ]
+
+
+def order_record(order: OrderPaid) -> Outgoing:
+    """Return a paid order as a record ready to publish."""
+    envelope = Envelope(
+        id=new_id(), type=order.type, source="bench", time=order.paid_at, key=order.key, data=order
+    )
+    return Outgoing(order.topic, order.key, encode(order), tuple(headers_of(envelope)))

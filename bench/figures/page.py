@@ -75,6 +75,7 @@ async def _paced(port: int, paths: Sequence[str]) -> Load:
 @figure("member_page.http")
 async def member_page_http() -> Figure:
     """Milliseconds (p95) to one member's page, the slower of what members and points answer, at 25 pages/s.
+    With a million members and ten million entries; REGULARS_BENCH_MEMBERS=20000 is quick.
 
     Every page is of a random member of a million, whom nobody asked for before.
     """
