@@ -1,6 +1,8 @@
 """Expiry: lots past their date, from due to committed entries, moves, balances and outbox rows."""
 
+import asyncio
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -66,20 +68,27 @@ async def _by_the_service(database: Database) -> float:
     return time.perf_counter() - started
 
 
-async def _by_the_statement(url: str, chunk: int, now: datetime) -> tuple[int, float]:
-    """Expire what the second half has due; return how many lots and the seconds in the database."""
+async def _by_the_statement(url: str, now: datetime) -> tuple[int, float]:
+    """Expire what the second half has due, in as many lanes; return how many lots and in how many seconds."""
+    chunk, lanes = settings().expiry_chunk_accounts, settings().expiry_lanes
+    chunks = [
+        [member_id(number) for number in range(first, min(first + chunk, ACCOUNTS))]
+        for first in range(HALF, ACCOUNTS, chunk)
+    ]
+    started = time.perf_counter()
+    lots = await asyncio.gather(*(_lane(url, chunks[lane::lanes], now) for lane in range(lanes)))
+    return sum(lots), time.perf_counter() - started
+
+
+async def _lane(url: str, chunks: Sequence[list[UUID]], now: datetime) -> int:
     connection = await asyncpg.connect(url)
     try:
-        lots, seconds = 0, 0.0
-        for first in range(HALF, ACCOUNTS, chunk):
-            members: list[UUID] = [member_id(number) for number in range(first, min(first + chunk, ACCOUNTS))]
-            entries = new_ids(len(members))
-            started = time.perf_counter()
-            lots += await connection.fetchval(FLOOR, members, entries, now, None, PAYLOAD)
-            seconds += time.perf_counter() - started
+        lots = 0
+        for members in chunks:
+            lots += await connection.fetchval(FLOOR, members, new_ids(len(members)), now, None, PAYLOAD)
     finally:
         await connection.close()
-    return lots, seconds
+    return lots
 
 
 @figure("points.expire")
@@ -92,16 +101,14 @@ async def points_expire() -> Figure:
             seconds = await _by_the_service(database)
             async with database.reading() as session:
                 lots: int = (await session.execute(text("SELECT count(*) FROM lot_moves"))).scalar_one()
-            lots_of_floor, floor_seconds = await _by_the_statement(
-                database.url, settings().expiry_chunk_accounts, utc_now()
-            )
+            lots_of_floor, floor_seconds = await _by_the_statement(database.url, utc_now())
     value, floor = lots / seconds, lots_of_floor / floor_seconds
     return Figure(
         "points.expire",
         value,
         "lots/s",
         floor,
-        "the bare SQL statement, arrays ready",
+        "the bare SQL statement, in as many lanes",
         value / floor,
         {"lots": lots, "accounts": HALF, "accounts_per_second": HALF / seconds},
     )

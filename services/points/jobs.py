@@ -1,5 +1,7 @@
 """Timed work of points. Nothing depends on its being on time: every read and write judges expiry itself."""
 
+import asyncio
+
 from services.points import operations
 from services.points.settings import settings
 from shared.database import Database
@@ -10,7 +12,13 @@ jobs = Jobs()
 
 @jobs.every(5.0)
 async def expire_points(database: Database) -> int:
-    """Expire lots that have passed their date, a chunk of accounts at a time."""
+    """Expire lots that have passed their date, a chunk of accounts at a time in each lane."""
+    async with asyncio.TaskGroup() as lanes:
+        chunks = [lanes.create_task(_expire_chunk(database)) for _ in range(settings().expiry_lanes)]
+    return sum(chunk.result() for chunk in chunks)
+
+
+async def _expire_chunk(database: Database) -> int:
     async with database.transaction() as session:
         return await operations.expire(session, limit=settings().expiry_chunk_accounts)
 

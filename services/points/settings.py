@@ -29,6 +29,13 @@ class PointsSettings(ServiceSettings):
         description="Accounts whose due lots expire in one transaction; their members wait for it when they "
         "redeem, so it should stay within some hundred milliseconds.",
     )
+    expiry_lanes: int = Field(
+        2,
+        ge=1,
+        le=8,
+        description="Such transactions side by side, each on accounts of its own: nearly all the work is the "
+        "database's, where a connection has one processor at most.",
+    )
     reversal_grace_days: int = Field(
         0,
         ge=0,

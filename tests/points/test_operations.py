@@ -5,9 +5,10 @@ import random
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import text
 
-from services.points import operations
+from services.points import jobs, operations
 from services.points.errors import (
     ExpiryOutOfRange,
     RefundCurrencyMismatch,
@@ -15,6 +16,7 @@ from services.points.errors import (
     UnknownOrderCurrency,
 )
 from services.points.operations import Earned, NewRule, Refunded
+from services.points.settings import settings
 from tests.fixtures.moment import now
 from tests.points.ledger import DAY, Books, changed, coupon, earn_of, names, outbox, refund_of
 
@@ -193,6 +195,21 @@ async def test_an_account_that_is_worked_on_is_left_to_its_worker(books: Books) 
         await session.execute(text("SELECT 1 FROM accounts WHERE member_id = :id FOR UPDATE"), {"id": busy})
         assert await books.expire() == 1
     assert await books.expire() == 1
+    await books.assert_balanced()
+
+
+async def test_lanes_of_the_job_take_each_account_once(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = [uuid4() for _ in range(7)]
+    await books.earn(*(earn_of(member) for member in members), *(earn_of(member) for member in members[:3]))
+    await books.pass_time(366 * DAY)
+    chosen = settings().model_copy(update={"expiry_chunk_accounts": 2, "expiry_lanes": 3})
+    monkeypatch.setattr(jobs, "settings", lambda: chosen)
+    taken = 0
+    while looked_at := await jobs.expire_points(books.database):
+        taken += looked_at
+    assert taken == len(members)
+    summary = await books.summary()
+    assert (summary["expired_points"], summary["due_lots"]) == (1_000, 0)
     await books.assert_balanced()
 
 

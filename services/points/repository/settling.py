@@ -79,7 +79,8 @@ MATURE_ORDERS = text(
 )
 
 # A lot is looked up once and then changed where it lies: nobody moves it meanwhile, since whoever changes a
-# lot has its account locked.
+# lot has its account locked. Of the canonical bytes only the first 64 differ from entry to entry: three ids,
+# sequence and points. The rest is made once.
 EXPIRE_DUE_LOTS = text(
     f"""
     WITH due AS MATERIALIZED (
@@ -131,12 +132,16 @@ EXPIRE_DUE_LOTS = text(
                CAST(NULL AS json) AS detail, CAST(NULL AS uuid) AS origin_id,
                CAST(:now AS timestamptz) AS recorded_at
         FROM changed WHERE lots > 0
+    ), alike AS MATERIALIZED (
+        SELECT substring({CANONICAL} FROM 65) AS bytes FROM entry LIMIT 1
     ), entered AS (
         INSERT INTO entries (member_id, sequence, id, kind, contra, points, about_id, reference, rule_version,
                              basis_minor, currency, actor, reason, occurred_at, detail, origin_id,
                              recorded_at, hash)
         SELECT entry.*,
-               sha256(CASE WHEN entry.sequence = 1 THEN decode('', 'hex') ELSE before.hash END || {CANONICAL})
+               sha256(CASE WHEN entry.sequence = 1 THEN decode('', 'hex') ELSE before.hash END
+                      || uuid_send(entry.member_id) || uuid_send(entry.id) || uuid_send(entry.id)
+                      || int8send(entry.sequence) || int8send(entry.points) || (SELECT bytes FROM alike))
         FROM entry LEFT JOIN entries AS before
              ON before.member_id = entry.member_id AND before.sequence = entry.sequence - 1
     ), moved AS (
