@@ -84,10 +84,13 @@ SAVE_STOCKS = text(
 
 
 async def lock_rewards(session: AsyncSession, reward_ids: Sequence[UUID]) -> dict[UUID, Reward]:
-    """Return those of the rewards that exist; those with a limited stock are locked first.
+    """Return those of the rewards that exist; those with a limited stock are locked.
 
-    Two statements: the second sees what whoever held the lock before has committed.
+    Read again after they are locked: only a later statement sees what whoever held the lock has committed.
     """
+    rewards = await rewards_by_id(session, reward_ids)
+    if not any(reward.stock is not None for reward in rewards.values()):
+        return rewards
     await session.execute(LOCK_STOCKS, {"reward_ids": list(reward_ids)})
     return await rewards_by_id(session, reward_ids)
 
