@@ -37,6 +37,7 @@ __all__ = [
     "Moment",
     "OrRefusal",
     "Points",
+    "Reason",
     "ShortText",
     "StrictModel",
     "sort_out",
@@ -162,6 +163,11 @@ ExternalId = Annotated[
     str, Field(min_length=1, max_length=200, pattern=PRINTABLE, description="Id in the system it comes from.")
 ]
 ShortText = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NUL)]
+Reason = Annotated[
+    str,
+    # Blanks alone tell nobody why.
+    Field(min_length=1, max_length=200, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"),
+]
 Instant = Annotated[
     AwareDatetime,
     BeforeValidator(_written_out),

@@ -278,6 +278,7 @@ async def test_the_api_takes_a_batch(client: httpx.AsyncClient, books: Books) ->
         {"points": -(10**15) - 1},
         {"points": 1.5},
         {"reason": ""},
+        {"reason": " \t\n"},
         {"points": 5, "allow_debt": True},
         {"member_id": "kim"},
     ],

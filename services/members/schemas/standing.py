@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.members.schemas.vocabulary import Code
-from shared.schemas import Moment, ShortText, StrictModel
+from shared.schemas import Moment, Reason, ShortText, StrictModel
 
 __all__ = ["LockIn", "MemberStandingOut", "StageChangeOut", "StageOut", "TierChangeOut", "TierStandingOut"]
 
@@ -134,5 +134,5 @@ class LockIn(StrictModel):
 
     tier: Code
     until: Moment | None = Field(None, description="Until when; until it is unlocked if left out.")
-    reason: ShortText
+    reason: Reason
     actor: ShortText | None = Field(None, description="Who wants it so; the caller's key if left out.")

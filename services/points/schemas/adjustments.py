@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.points.domain import MAX_ENTRY_POINTS
 from services.points.schemas.fields import PositivePoints
-from shared.schemas import ExternalId, Instant, Moment, ShortText, StrictModel
+from shared.schemas import ExternalId, Instant, Moment, Reason, ShortText, StrictModel
 
 AdjustmentStatus = Literal["posted", "pending_approval", "approved", "rejected", "lapsed"]
 
@@ -26,7 +26,7 @@ class AdjustmentIn(StrictModel):
             examples=[250],
         ),
     ]
-    reason: ShortText = Field(
+    reason: Reason = Field(
         description="Why. It stays in the ledger for ever and the member may read it: no personal data.",
         examples=["Parcel arrived late"],
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from services.points.schemas.fields import PositivePoints
-from shared.schemas import Moment, ShortText, StrictModel
+from shared.schemas import Moment, Reason, ShortText, StrictModel
 
 
 class HoldIn(StrictModel):
@@ -80,7 +80,7 @@ class TransferIn(StrictModel):
     from_id: UUID
     to_id: UUID
     points: PositivePoints
-    reason: ShortText
+    reason: Reason
     transfer_id: UUID | None = Field(
         None, description="An id of the caller's: asked again, it is the same transfer."
     )
