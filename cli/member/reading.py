@@ -1,7 +1,7 @@
 """Asking members and points about one member."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ __all__ = ["Found", "MemberUnknown", "Unanswered", "find", "read"]
 
 REQUEST_TIMEOUT_SECONDS = 15.0
 ENTRIES_SHOWN = 10
+ORDERS_NAMED = 50
 
 
 class Unanswered(Exception):
@@ -25,12 +26,16 @@ class MemberUnknown(Exception):
 
 @dataclass(frozen=True)
 class Found:
-    """What is known of a member. Without an answer from points, `points` is None and `points_missing` why."""
+    """What is known of a member; without an answer from points `points` is None, `points_missing` is why.
+
+    `orders` are those that entries may be about: the latest, or more where these do not name them all.
+    """
 
     member: dict[str, Any]
     points: dict[str, Any] | None
     entries: list[dict[str, Any]]
     points_missing: str | None = None
+    orders: list[dict[str, Any]] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
         """Everything, as `--json` prints it."""
@@ -56,7 +61,12 @@ def read(urls: Mapping[str, str], key: str, name: str) -> Found:
             page = _ask(client, urls, "points", f"{path}/entries", limit=ENTRIES_SHOWN)
         except Unanswered as reason:
             return Found(member, None, [], str(reason))
-    return Found(member, points, page["items"] if page else [])
+        entries = page["items"] if page else []
+        orders = member["recent_orders"]
+        if {entry.get("order_id") for entry in entries} - {None, *(order["order_id"] for order in orders)}:
+            earlier = _ask(client, urls, "members", f"{path}/orders", limit=ORDERS_NAMED)
+            orders = earlier["items"] if earlier else orders
+    return Found(member, points, entries, orders=orders)
 
 
 def find(urls: Mapping[str, str], key: str, words: str) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ def show_member(found: Found, console: Console) -> None:
         console.print(about, standing, points, sep="\n")
     console.print(_panel("latest orders", _orders(member["recent_orders"])))
     if found.points is not None:
-        console.print(_panel("latest entries", _entries(found.entries, member["recent_orders"])))
+        console.print(_panel("latest entries", _entries(found.entries, found.orders)))
     console.print(Text("Times are UTC.", style="dim"))
 
 
@@ -90,8 +90,10 @@ def _standing(member: dict[str, Any]) -> RenderableType:
         why = f" ({_clean(standing['falls_reason'])})" if standing["falls_reason"] else ""
         rows.add("at risk", Text(f"falls on {_day(standing['falls_at'])}{why}", style="bold red"))
     rows.add("next", _missing(standing, currency))
+    rows.add("kept", _kept(standing["prolonged_if"], currency))
     stage_since = f" since {_day(member['stage_since'])}" if member["stage_since"] else ""
     rows.add("stage", Text.assemble((_clean(member["stage"]), "bold"), (stage_since, "dim")))
+    rows.add("coming", _coming(member["lifecycle"]))
     rows.add("spent", _text(_money(member["spend_minor"], currency)))
     last = f", the last on {_day(member['last_order_at'])}" if member["last_order_at"] else ""
     rows.add("orders", _text(f"{member['orders_count']:,}{last}"))
@@ -101,14 +103,38 @@ def _standing(member: dict[str, Any]) -> RenderableType:
 def _missing(standing: dict[str, Any], currency: str) -> Text:
     if standing["next_tier"] is None:
         return Text("the highest tier that can be earned", style="dim")
-    spend, orders, points = (standing[f"missing_{name}"] for name in ("spend_minor", "orders", "points"))
-    ways = [
-        *([_money(spend, currency)] if spend is not None else []),
-        *([_count(orders, "order")] if orders is not None else []),
-        *([_count(points, "point")] if points is not None else []),
-    ]
+    missing = [standing[f"missing_{name}"] for name in ("spend_minor", "orders", "points")]
     until = f", by {_day(standing['counts_until'])}" if standing["counts_until"] else ""
-    return Text.assemble((_clean(standing["next_tier"]), "bold"), f" with {' or '.join(ways)} more{until}")
+    return Text.assemble(
+        (_clean(standing["next_tier"]), "bold"), f" with {_ways(missing, currency)} more{until}"
+    )
+
+
+def _ways(missing: list[int | None], currency: str) -> str:
+    """What is missing of spend, orders and points, any of which is enough."""
+    spend, orders, points = missing
+    return " or ".join(
+        [
+            *([_money(spend, currency)] if spend is not None else []),
+            *([_count(orders, "order")] if orders is not None else []),
+            *([_count(points, "point")] if points is not None else []),
+        ]
+    )
+
+
+def _kept(needed: dict[str, Any] | None, currency: str) -> Text | None:
+    """What prolongs the tier at its end."""
+    if needed is None:
+        return None
+    missing = [needed[name] for name in ("spend_minor", "orders", "points")]
+    return Text("for another period" if 0 in missing else f"with {_ways(missing, currency)} more")
+
+
+def _coming(lifecycle: dict[str, Any]) -> Text | None:
+    """The stage that a member comes into without buying, and from when on."""
+    if lifecycle["next_stage"] is None:
+        return None
+    return Text(f"{_clean(lifecycle['next_stage'])} from {_day(lifecycle['next_at'])} on without an order")
 
 
 def _points_panel(found: Found) -> Panel:
@@ -147,11 +173,20 @@ def _orders(orders: list[dict[str, Any]]) -> RenderableType:
         table.add_row(
             _minute(order["placed_at"]),
             _text(f"{order['source']} {order['external_order_id']}"),
-            Text(order["state"], style=STATES.get(order["state"], "")),
+            _state(order),
             total,
             _lines(_line(each) for each in order["lines"] or ()),
         )
     return table
+
+
+def _state(order: dict[str, Any]) -> Text:
+    state = Text(order["state"], style=STATES.get(order["state"], ""))
+    return (
+        state.append(f"\ndelivered {_day(order['delivered_at'])}", style="dim")
+        if order["delivered_at"]
+        else state
+    )
 
 
 def _entries(entries: list[dict[str, Any]], orders: list[dict[str, Any]]) -> RenderableType:
@@ -231,7 +266,7 @@ def _line(line: dict[str, Any]) -> str:
 
 
 def _matures(maturity: dict[str, Any]) -> str:
-    return f"on {_day(maturity['matures_at'])}" if maturity["matures_at"] else "when their order is settled"
+    return f"on {_day(maturity['matures_at'])}" if maturity["matures_at"] else "when their order is delivered"
 
 
 def _value(value: Any) -> str:

@@ -54,6 +54,16 @@ class MergeResult(BaseModel):
 class IdentityIn(StrictModel):
     """A further name under which a source knows a member."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "member_id": "0197b1c8-0000-7000-8000-000000000001",
+                "source": "amazon",
+                "external_id": "A2X7",
+            }
+        }
+    )
+
     member_id: UUID
     source: Code
     external_id: ExternalId
@@ -121,6 +131,16 @@ class SuggestionOut(BaseModel):
 
 class DismissalIn(StrictModel):
     """Two members who are two people, whatever they share."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "member_id": "0197b1c8-0000-7000-8000-000000000001",
+                "other_id": "0197b1c8-0000-7000-8000-000000000005",
+                "actor": "support:kim",
+            }
+        }
+    )
 
     member_id: UUID
     other_id: UUID

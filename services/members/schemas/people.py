@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.members.schemas.examples import MEMBER_PAGE
 from services.members.schemas.results import OrderOut
 from services.members.schemas.standing import MissingOut, StageOut
 from services.members.schemas.vocabulary import Code
@@ -115,6 +116,8 @@ class StandingOut(BaseModel):
 
 class MemberPage(MemberOut):
     """A member with everything that a person would want to see at once."""
+
+    model_config = ConfigDict(json_schema_extra={"example": MEMBER_PAGE})
 
     stage: str = Field(description="Of the lifecycle, such as `development` or `decline`.")
     stage_since: datetime | None

@@ -16,6 +16,16 @@ AdjustmentStatus = Literal["posted", "pending_approval", "approved", "rejected",
 class AdjustmentIn(StrictModel):
     """Points for a member, or from them."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "member_id": "0197b1c8-0000-7000-8000-000000000001",
+                "points": 250,
+                "reason": "Parcel arrived late",
+            }
+        }
+    )
+
     member_id: UUID
     points: Annotated[
         int,
@@ -48,6 +58,8 @@ class AdjustmentIn(StrictModel):
 
 class DecisionIn(StrictModel):
     """Why a proposal is approved or rejected."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"reason": "Agreed with the shop"}})
 
     reason: ShortText | None = None
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.points.schemas.fields import PositivePoints
 from shared.schemas import Moment, Reason, ShortText, StrictModel
@@ -12,6 +12,17 @@ from shared.schemas import Moment, Reason, ShortText, StrictModel
 
 class HoldIn(StrictModel):
     """Points to be promised to a purchase."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "member_id": "0197b1c8-0000-7000-8000-000000000001",
+                "points": 500,
+                "reason": "Cart 8123",
+                "hold_id": "019aa8f2-5d68-7047-9823-98678d7b8701",
+            }
+        }
+    )
 
     member_id: UUID
     points: PositivePoints
@@ -26,6 +37,8 @@ class HoldIn(StrictModel):
 class CaptureIn(StrictModel):
     """What of a hold is to be spent."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"points": 300, "reason": "Order 8123 was paid"}})
+
     points: PositivePoints | None = Field(None, description="Absent for all; the rest is released.")
     reason: ShortText | None = None
 
@@ -33,11 +46,19 @@ class CaptureIn(StrictModel):
 class CaptureOfIn(CaptureIn):
     """A hold to be captured, among others."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"hold_id": "019aa8f2-5d68-7047-9823-98678d7b8701", "points": 300}}
+    )
+
     hold_id: UUID
 
 
 class VoidOfIn(StrictModel):
     """A hold to be voided, among others."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"hold_id": "019aa8f2-5d68-7047-9823-98678d7b8701"}}
+    )
 
     hold_id: UUID
 
@@ -65,6 +86,14 @@ class HoldAnswer(HoldOut):
 class MaturityIn(StrictModel):
     """Orders whose pending points can be spent from now on."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "order_ids": ["019aa8f2-6d68-7047-9823-98678d7b8702", "019aa8f2-6d68-7047-9823-98678d7b8703"]
+            }
+        }
+    )
+
     order_ids: list[UUID] = Field(min_length=1, max_length=1000)
 
 
@@ -76,6 +105,17 @@ class MaturityOut(BaseModel):
 
 class TransferIn(StrictModel):
     """Points that one member gives another."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "from_id": "0197b1c8-0000-7000-8000-000000000001",
+                "to_id": "0197b1c8-0000-7000-8000-000000000005",
+                "points": 250,
+                "reason": "A present for her birthday",
+            }
+        }
+    )
 
     from_id: UUID
     to_id: UUID

@@ -15,6 +15,15 @@ Step = Literal["requested", "packed", "shipped", "delivered", "cancelled"]
 class RedemptionIn(StrictModel):
     """Points to be spent on a reward."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "member_id": "0197b1c8-0000-7000-8000-000000000001",
+                "reward_id": "019aa8f2-0e7b-7441-9f08-7d24d178eed7",
+            }
+        }
+    )
+
     member_id: UUID
     reward_id: UUID
     order_id: UUID | None = Field(None, description="The order that it is for; free shipping needs one.")

@@ -181,6 +181,8 @@ class RewardIn(StrictModel):
 class RewardPatch(StrictModel):
     """What can change of a reward; what is absent stays."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"stock": 40, "ends_at": "2027-06-30T22:00:00Z"}})
+
     name: ShortText | None = None
     stock: Stock | None = None
     per_member_limit: PerMember | None = None

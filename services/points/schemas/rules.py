@@ -189,6 +189,8 @@ class RuleSetIn(StrictModel):
 class ActivationIn(StrictModel):
     """When a draft takes effect."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"effective_at": "2027-01-01T00:00:00Z"}})
+
     effective_at: Moment | None = Field(
         None, description="Orders paid from then on earn by it; absent for now."
     )
@@ -196,6 +198,8 @@ class ActivationIn(StrictModel):
 
 class EarningRuleIn(StrictModel):
     """A new version of the earning rules in the simple form."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"points_per_unit": 1, "lot_lifetime_days": 365}})
 
     points_per_unit: int = Field(
         ge=0, le=1_000_000, description="Points for each whole unit of the order's currency.", examples=[1]
