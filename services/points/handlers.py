@@ -21,6 +21,7 @@ from services.points.operations import (
     Delivered,
     Earn,
     Joined,
+    LabelRow,
     Link,
     Placed,
     Refund,
@@ -38,11 +39,15 @@ from shared.events import (
     MemberBirthday,
     MemberCreated,
     MemberErased,
+    MemberGrouped,
     MemberMerged,
+    MemberTagged,
     MemberTierDowngraded,
     MemberTierPurchaseDeclined,
     MemberTierUpgraded,
+    MemberUngrouped,
     MemberUnmerged,
+    MemberUntagged,
     OrderCancelled,
     OrderDelivered,
     OrderPaid,
@@ -198,6 +203,24 @@ async def on_tier_changed(
     ]
     if bought:
         await operations.confirm(session, bought)
+
+
+@handlers.on(MemberTagged, MemberUntagged, MemberGrouped, MemberUngrouped)
+async def on_labels_changed(
+    session: AsyncSession,
+    events: Sequence[Envelope[MemberTagged | MemberUntagged | MemberGrouped | MemberUngrouped]],
+) -> None:
+    """Remember tags and groups, for rules that ask."""
+    changes = []
+    for envelope in events:
+        said = envelope.data
+        held = isinstance(said, MemberTagged | MemberGrouped)
+        if isinstance(said, MemberTagged | MemberUntagged):
+            kind, labels = "tag", said.tags
+        else:
+            kind, labels = "group", said.groups
+        changes += [LabelRow(said.member_id, kind, label, held, envelope.id) for label in labels]
+    await operations.record_labels(session, changes)
 
 
 @handlers.on(MemberErased)

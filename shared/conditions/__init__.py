@@ -39,6 +39,7 @@ from shared.conditions.language import (
     Not,
     Operator,
     RelativeInstant,
+    comparisons,
     fields_of,
     is_relative,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "Operator",
     "RelativeInstant",
     "Test",
+    "comparisons",
     "compiled",
     "evaluate",
     "fields_of",

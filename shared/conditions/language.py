@@ -21,6 +21,7 @@ __all__ = [
     "RelativeInstant",
     "Scalar",
     "Value",
+    "comparisons",
     "fields_of",
     "is_relative",
     "resolve",
@@ -106,14 +107,14 @@ Condition: TypeAlias = AllOf | AnyOf | Not | Comparison
 
 def fields_of(condition: Condition) -> frozenset[str]:
     """The names of the fields that the condition asks for, so that only these facts need loading."""
-    return frozenset(comparison.field for comparison in _comparisons(condition))
+    return frozenset(comparison.field for comparison in comparisons(condition))
 
 
 def is_relative(condition: Condition) -> bool:
     """Whether the answer moves with time, because the condition counts from now."""
     return any(
         isinstance(scalar, RelativeInstant)
-        for comparison in _comparisons(condition)
+        for comparison in comparisons(condition)
         for scalar in (comparison.value if isinstance(comparison.value, tuple) else (comparison.value,))
     )
 
@@ -135,12 +136,13 @@ def _resolve_scalar(scalar: Scalar, now: datetime | None) -> Scalar:
     return now + scalar.offset
 
 
-def _comparisons(condition: Condition) -> Iterator[Comparison]:
+def comparisons(condition: Condition) -> Iterator[Comparison]:
+    """All comparisons of a condition, from left to right."""
     match condition:
         case AllOf(conditions) | AnyOf(conditions):
             for part in conditions:
-                yield from _comparisons(part)
+                yield from comparisons(part)
         case Not(part):
-            yield from _comparisons(part)
+            yield from comparisons(part)
         case Comparison():
             yield condition

@@ -167,11 +167,37 @@ class MemberStageChanged(Event, type="member.stage_changed", topic="members", ke
     strategy: Annotated[Code | None, says("The strategy configured for the stage.")] = None
 
 
+class MemberGrouped(Event, type="member.grouped", topic="members", key="member_id"):
+    """A member was put into groups that the operator keeps.
+
+    Stated by: members.
+    Heard by: points.
+    """
+
+    member_id: MemberId
+    groups: Annotated[Tags, says("The groups that the member was not in before.")]
+    actor: Annotated[Identifier, says("Whose key did it.")]
+    at: Annotated[Instant, says("When.")]
+
+
+class MemberUngrouped(Event, type="member.ungrouped", topic="members", key="member_id"):
+    """A member was taken out of groups that the operator keeps.
+
+    Stated by: members.
+    Heard by: points.
+    """
+
+    member_id: MemberId
+    groups: Annotated[Tags, says("The groups that the member is no longer in.")]
+    actor: Annotated[Identifier, says("Whose key did it.")]
+    at: Annotated[Instant, says("When.")]
+
+
 class MemberTagged(Event, type="member.tagged", topic="members", key="member_id"):
     """A member was given tags.
 
     Stated by: members.
-    Heard by: messaging, analytics.
+    Heard by: points, messaging, analytics.
     """
 
     member_id: MemberId
@@ -185,7 +211,7 @@ class MemberUntagged(Event, type="member.untagged", topic="members", key="member
     """A member lost tags.
 
     Stated by: members.
-    Heard by: messaging, analytics.
+    Heard by: points, messaging, analytics.
     """
 
     member_id: MemberId

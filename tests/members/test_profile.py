@@ -320,6 +320,8 @@ async def test_groups_are_kept_by_hand_and_seen_on_the_profile(client: httpx.Asy
     assert (await client.get(f"/v1/members/{members[0]}")).json()["groups"] == ["beta-testers"]
     told = {event["member_id"]: event["groups"] for _, _, event in await shop.said("member.profile")}
     assert [told[member_id] for member_id in members] == [["beta-testers"], ["beta-testers"], []]
+    moves = [(kind, event["member_id"]) for kind, _, event in await shop.said("member.grouped")]
+    assert sorted(moves) == [("member.grouped", member_id) for member_id in sorted(members[:2])]
     assert (await client.delete(path)).json()["code"] == "group_not_empty"
     leave = [{"member_id": member_id, "is_member": False} for member_id in members]
     assert codes(await post(client, leave, f"{path}/members")) == ["accepted", "accepted", "unchanged"]

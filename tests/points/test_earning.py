@@ -11,11 +11,12 @@ from sqlalchemy import text
 
 from services.points import operations
 from services.points.domain.rule_sets import PROGRAM
+from services.points.handlers import handlers
 from services.points.operations import BirthdayRow, Earn, Refund, TierRow
-from shared.events import OrderLine, Participation
+from shared.events import Envelope, MemberGrouped, MemberTagged, MemberUntagged, OrderLine, Participation
 from shared.ids import new_id
 from tests.fixtures.moment import now
-from tests.points.ledger import DAY, Books, earn_of, outbox, refund_of
+from tests.points.ledger import DAY, Books, earn_of, envelope, outbox, refund_of
 
 
 def line(number: int, amount_minor: int, *, quantity: int = 1, **facts: Any) -> OrderLine:
@@ -40,6 +41,11 @@ def returned(order: Earn, amount_minor: int, refund_id: str, *rows: tuple[int, i
     return refund_of(order, amount_minor, refund_id=refund_id)._replace(
         lines=json.dumps(rows) if rows else None
     )
+
+
+async def hear(books: Books, *envelopes: Envelope[Any]) -> None:
+    async with books.database.transaction() as session:
+        await handlers.dispatch(session, list(envelopes))
 
 
 async def detail(books: Books, order: Earn) -> dict[str, Any]:
@@ -153,6 +159,34 @@ async def test_day_caps_across_days_of_23_and_25_hours(books: Books) -> None:
         moments = [begins - second, begins, begins + day - second, begins + day]
         results = await books.earn(*(earn_of(member, 1_000, paid_at=moment) for moment in moments))
         assert [result.points for result in results] == [10, 10, 0, 10]
+
+
+async def test_tags_and_groups_of_the_member_and_of_all_their_ids_decide(books: Books) -> None:
+    vip = {"field": "member.tags", "op": "contains", "value": "vip"}
+    wholesale = {"field": "member.groups", "op": "contains", "value": "wholesale"}
+    await books.rule_set(
+        multipliers=[{"id": "vip", "factor": "2", "when": vip}],
+        order_bonuses=[{"id": "wholesale", "points": 7, "when": wholesale}],
+    )
+    member, alias, nobody = uuid4(), uuid4(), uuid4()
+    tagged = MemberTagged(member_id=member, tags=["vip", "other"], tag_source="kim", at=now())
+    untagged = MemberUntagged(member_id=member, tags=["vip"], tag_source="kim", at=now())
+    grouped = MemberGrouped(member_id=alias, groups=["wholesale"], actor="kim", at=now())
+    given, taken, joined = envelope(tagged), envelope(untagged), envelope(grouped)
+    await hear(books, given, joined)
+    await books.link(alias, member, 1)
+    first, second = earn_of(member), earn_of(nobody)
+    results = await books.earn(first, second)
+    assert [result.points for result in results] == [207, 100]
+    # Of what members are called an entry remembers no more than its rules asked for.
+    assert (await detail(books, first))["rules"]["member"] == {"tags": ["vip"], "groups": ["wholesale"]}
+    assert "member" not in (await detail(books, second))["rules"]
+    # A word that is said later holds, whatever is heard last.
+    await hear(books, taken, given)
+    (later,) = await books.earn(earn_of(member))
+    assert later.points == 107
+    await books.refund(refund_of(first, 10_000, complete=True))
+    await books.assert_balanced()
 
 
 async def test_merged_members_have_one_cap_and_each_their_own_after_it_was_undone(

@@ -10,7 +10,15 @@ from services.points.handlers import handlers
 from services.points.operations import Hold, Void
 from services.points.operations.holds import Held
 from services.points.repository import caps
-from shared.events import Event, LinkShared, MemberBirthday, MemberCreated, MemberErased, OrderRefunded
+from shared.events import (
+    Event,
+    LinkShared,
+    MemberBirthday,
+    MemberCreated,
+    MemberErased,
+    MemberTagged,
+    OrderRefunded,
+)
 from shared.ids import new_id
 from tests.fixtures.moment import now
 from tests.points.ledger import Books, coupon, earn_of, envelope, order_of, outbox, refund_of
@@ -152,7 +160,7 @@ async def test_nothing_is_kept_of_the_erased_but_what_the_books_need(books: Book
     await books.rule_set(referral={"points": 10}, caps=[{"per": "day", "points": 500}])
     kim, friend, other = new_id(), new_id(), new_id()
     joined = MemberCreated(member_id=kim, source="s", external_id="1", created_at=now(), tier="gold")
-    await hear(books, joined)
+    await hear(books, joined, MemberTagged(member_id=kim, tags=["old"], tag_source="kim", at=now()))
     mine, circle = await share(books, kim), await share(books, friend)
     await join(books, friend, mine)
     await join(books, kim, circle)
@@ -162,7 +170,8 @@ async def test_nothing_is_kept_of_the_erased_but_what_the_books_need(books: Book
     shared = LinkShared(
         link_id=new_id(), activity_id=new_id(), group_id=new_id(), sharer_id=kim, generation=0, at=now()
     )
-    await hear(books, joined, shared)
+    tagged = MemberTagged(member_id=kim, tags=["vip"], tag_source="kim", at=now())
+    await hear(books, joined, shared, tagged)
     assert await outcomes(books) == [("granted", "")]
     for table, column in (
         ("member_tiers", "member_id"),

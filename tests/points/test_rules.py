@@ -241,6 +241,17 @@ def test_a_birthday_window_begins_with_the_birthday_where_the_member_lives(
     assert points(rules, line(1, 1_000), member=member, paid_at=paid_at) == expected
 
 
+def test_tags_and_groups_are_known_by_name_where_a_rule_asks_for_them_and_nowhere_else() -> None:
+    vip = {"field": "member.tags", "op": "contains", "value": "vip"}
+    wholesale = {"not": {"any": [{"field": "member.groups", "op": "contains", "value": "wholesale"}, vip]}}
+    rules = rules_of(multipliers=[{"id": "retail", "factor": "2", "when": wholesale}])
+    assert rules.plan.labels == {("tag", "vip"), ("group", "wholesale")}
+    assert rules_of().plan.labels == frozenset()
+    assert points(rules, line(1, 1_000)) == 20
+    assert points(rules, line(1, 1_000), member=MemberFacts(tags=["vip"])) == 10
+    assert points(rules, line(1, 1_000), member=MemberFacts(groups=["wholesale"])) == 10
+
+
 def test_points_per_order_are_added_once() -> None:
     over = {"field": "order.total_minor", "op": "gte", "value": 5_000}
     rules = rules_of(order_bonuses=[{"id": "always", "points": 5}, {"id": "big", "points": 50, "when": over}])

@@ -11,6 +11,7 @@ from services.members.errors import GroupNotEmpty, GroupNotFound, TooManyGroups
 from services.members.operations.changes import Changes
 from services.members.repository import profile as repository
 from services.members.settings import settings
+from shared.events import MemberGrouped, MemberUngrouped
 from shared.problems import Refusal
 
 __all__ = [
@@ -76,8 +77,13 @@ async def change_memberships(
     were_there = {member_id for member_id, groups in before.items() if name in groups}
     await repository.add_to_group(session, name, joined - were_there, actor)
     await repository.remove_from_group(session, name, were_there - joined)
-    for member_id in joined ^ were_there:
+    for member_id in sorted(joined ^ were_there):
         changes.members[member_id].has_new_profile = True
+        changes.events.append(
+            MemberGrouped(member_id=member_id, groups=[name], actor=actor, at=changes.now)
+            if member_id in joined
+            else MemberUngrouped(member_id=member_id, groups=[name], actor=actor, at=changes.now)
+        )
     await changes.save()
     return results
 

@@ -89,6 +89,8 @@ class MemberFacts(NamedTuple):
     first_order: bool = False
     birthday_starts_at: datetime | None = None
     birthday_ends_at: datetime | None = None
+    tags: Collection[str] = ()
+    groups: Collection[str] = ()
 
     def has_birthday(self, at: datetime, window_days: int) -> bool:
         """Say whether `at` is within so many days from the beginning of the birthday."""
@@ -142,6 +144,8 @@ _MEMBER: Final = {
     "member.tier": FieldType.STRING,
     "member.first_order": FieldType.BOOLEAN,
     "member.birthday": FieldType.BOOLEAN,
+    "member.tags": FieldType.STRINGS,
+    "member.groups": FieldType.STRINGS,
 }
 
 ORDER_FIELDS: Final = FieldSet({name: kind for name, (kind, _) in _ORDER.items()} | _MEMBER)
@@ -171,6 +175,10 @@ class Asked:
                 facts[name] = member.tier
             elif name == "member.first_order":
                 facts[name] = member.first_order
+            elif name == "member.tags":
+                facts[name] = member.tags
+            elif name == "member.groups":
+                facts[name] = member.groups
             else:
                 facts[name] = member.has_birthday(order.paid_at, self._birthday_days)
         return facts

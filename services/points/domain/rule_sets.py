@@ -9,13 +9,23 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import lcm
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.points.domain.expiry import ExpiryPolicy
 from services.points.domain.facts import ALL_FIELDS, LINE_FIELDS, ORDER_FIELDS, Asked, is_about_lines
-from shared.conditions import AllOf, Condition, ConditionError, FieldSet, Test, compiled, fields_of, parse
+from shared.conditions import (
+    AllOf,
+    Condition,
+    ConditionError,
+    FieldSet,
+    Test,
+    comparisons,
+    compiled,
+    fields_of,
+    parse,
+)
 from shared.money import exponent
 
 Combine = Literal["max", "product", "sum"]
@@ -29,6 +39,11 @@ PROGRAM: Final = UUID(int=0)
 MAX_DAYS_KEPT: Final = 1_000
 
 
+# A tag or a group that a condition asks for. Whether there is a list of them is no question: there always is.
+Label: TypeAlias = tuple[str, str]
+LABELS: Final = {"member.tags": "tag", "member.groups": "group"}
+
+
 class When(NamedTuple):
     """A condition in two parts, made ready: what is asked of the order, and what is asked of each line.
 
@@ -38,12 +53,13 @@ class When(NamedTuple):
     order: Test | None
     line: Test | None
     fields: frozenset[str]
+    labels: frozenset[Label]
 
     @classmethod
     def of(cls, condition: Condition | None) -> "When":
         """Take a condition apart, as far as it is a conjunction."""
         if condition is None:
-            return cls(None, None, frozenset())
+            return cls(None, None, frozenset(), frozenset())
         parts = condition.conditions if isinstance(condition, AllOf) else (condition,)
         about_lines = tuple(part for part in parts if is_about_lines(part))
         others = tuple(part for part in parts if not is_about_lines(part))
@@ -51,6 +67,11 @@ class When(NamedTuple):
             compiled(AllOf(others)) if others else None,
             compiled(AllOf(about_lines)) if about_lines else None,
             fields_of(condition),
+            frozenset(
+                (LABELS[each.field], each.value)
+                for each in comparisons(condition)
+                if each.field in LABELS and isinstance(each.value, str)
+            ),
         )
 
 
@@ -167,7 +188,7 @@ class Plan:
     def __init__(
         self,
         multipliers: Sequence[Multiplier],
-        conditions: Iterable[When],
+        conditions: Sequence[When],
         caps: Sequence[Cap],
         zone: ZoneInfo,
         birthday_days: int,
@@ -186,6 +207,8 @@ class Plan:
         # member's first.
         self.needs_member = by_tier or not names.isdisjoint({"member.tier", "member.birthday"})
         self.needs_first_order = "member.first_order" in names
+        # The tags and groups that are asked for: no others are read, or remembered with what was granted.
+        self.labels = frozenset(label for condition in conditions for label in condition.labels)
         # Caps that count over more than the order at hand.
         self.used_caps = [cap for cap in caps if cap.per != "order"]
         self.zone = zone

@@ -11,7 +11,7 @@ from services.points.models.base import Base
 from services.points.models.holds import Hold, HoldLot, MemberAlias
 from services.points.models.ledger import Account, Entry, Lot, LotMove, OrderSpend
 from services.points.models.lottery import Draw, LotteryOdds, LotteryPrize, LotteryRound
-from services.points.models.members import ErasedMember, MemberTier
+from services.points.models.members import ErasedMember, MemberLabel, MemberTier
 from services.points.models.orders import EarlyDelivery, OrderRefund
 from services.points.models.referrals import Referral, ShareLink
 from services.points.models.rewards import MemberChoice, OrderBenefit, Redemption, Reward
@@ -40,6 +40,7 @@ __all__ = [
     "MemberAlias",
     "MemberBirthday",
     "MemberChoice",
+    "MemberLabel",
     "MemberTier",
     "OrderBenefit",
     "OrderRefund",

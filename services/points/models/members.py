@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, Integer, Text, Uuid
+from sqlalchemy import Boolean, CheckConstraint, DateTime, Integer, Text, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.points.models.base import Base
@@ -31,3 +31,17 @@ class MemberTier(Base):
     changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     # The event that said so; ids of events ascend as they are said.
     event_id: Mapped[UUID | None] = mapped_column(Uuid)
+
+
+class MemberLabel(Base):
+    """A tag of a member, or a group that they are in, as members last said: held, or held no longer."""
+
+    __tablename__ = "member_labels"
+    __table_args__ = (CheckConstraint("kind IN ('tag', 'group')", name="kind"),)
+
+    member_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    kind: Mapped[str] = mapped_column(Text, primary_key=True)
+    label: Mapped[str] = mapped_column(Text, primary_key=True)
+    held: Mapped[bool] = mapped_column(Boolean)
+    # Ids of events rise: of two the later one holds, whatever came first.
+    event_id: Mapped[UUID] = mapped_column(Uuid)

@@ -58,6 +58,7 @@ from services.points.operations.free_shipping import (
 )
 from services.points.operations.holds import Capture, Held, Hold, Void, capture, hold, show_hold, void
 from services.points.operations.judging import Earn
+from services.points.operations.labels import record_labels
 from services.points.operations.liability import show_liability
 from services.points.operations.lottery import (
     DrawLot,
@@ -108,6 +109,7 @@ from services.points.operations.transfer import Transfer, Transferred, transfer
 from services.points.repository.adjustments import AdjustmentRow
 from services.points.repository.back_tests import BackTest, TierAnswer, TierMove
 from services.points.repository.caps import BirthdayRow
+from services.points.repository.labels import LabelRow
 from services.points.repository.lottery import DrawRow, OddsRow
 from services.points.repository.orders import Refund
 from services.points.repository.redemptions import RedemptionRow
@@ -144,6 +146,7 @@ __all__ = [
     "Held",
     "Hold",
     "Joined",
+    "LabelRow",
     "Link",
     "Merged",
     "NewRule",
@@ -211,6 +214,7 @@ __all__ = [
     "prepare_due_rounds",
     "publish_odds",
     "record_birthdays",
+    "record_labels",
     "record_links",
     "record_tiers",
     "redeem",

@@ -18,6 +18,7 @@ from services.points.errors import BackTestNotFound, InvalidWindow, RuleNotFound
 from services.points.operations.rules import check_rule_set
 from services.points.repository import back_tests as repository
 from services.points.repository import caps as caps_repository
+from services.points.repository import labels as label_repository
 from services.points.repository import ledger as ledger_repository
 from services.points.repository import orders as order_repository
 from services.points.repository import rules as rule_repository
@@ -121,13 +122,21 @@ async def _try_accounts(session: AsyncSession, test: BackTest, member_ids: list[
     book = await rule_repository.rule_book(session)
     tiers = await tier_repository.tiers_of(session, member_ids)
     birthdays = await caps_repository.birthdays_of(session, member_ids)
+    labels = await label_repository.labels_of(session, member_ids, rules.plan.labels)
     rows = await repository.earned(session, member_ids, test.paid_from, test.paid_until)
     returned = await repository.refunded(session, [row.order_id for row in rows])
     refunds = await order_repository.earned_orders(session, returned) if returned else {}
     changed = {}
     for member_id, own in groupby(rows, key=lambda row: row.member_id):
         orders = [
-            _earned(row, book, tiers.get(member_id), birthdays.get(member_id), refunds.get(row.order_id))
+            _earned(
+                row,
+                book,
+                tiers.get(member_id),
+                birthdays.get(member_id),
+                refunds.get(row.order_id),
+                labels.get(member_id, {}),
+            )
             for row in own
         ]
         changes = test.trial.try_account(rules, member_id, orders, test.created_at)
@@ -180,6 +189,7 @@ def _earned(
     tier: HeldTier | None,
     birthday: BirthdayRow | None,
     refunded: EarnedOrder | None,
+    labels: Mapping[str, Sequence[str]],
 ) -> Earned:
     """Return an order as it was. What it was told of the member then counts before what is known now."""
     columns = EntryColumns(row.order_id, row.currency, row.total_minor, row.paid_at)
@@ -196,6 +206,9 @@ def _earned(
         row.first,
         told.birthday_starts_at or (birthday.starts_at if birthday is not None else None),
         told.birthday_ends_at or (birthday.ends_at if birthday is not None else None),
+        # Only what the rules of the time asked for was remembered.
+        {*told.tags, *labels.get("tag", ())},
+        {*told.groups, *labels.get("group", ())},
     )
     expires_at = book.version(row.rule_version).expiry_of(row.paid_at)
     return Earned(order, member, row.points, expires_at, refunded)

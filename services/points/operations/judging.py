@@ -17,10 +17,11 @@ from services.points.domain import EarningRule, ExpiryPolicy, PointsOutOfRange
 from services.points.domain.caps import Window, capped, windows_of
 from services.points.domain.earning import judge
 from services.points.domain.facts import NOBODY, MemberFacts
-from services.points.domain.rule_sets import PROGRAM, RuleSet
+from services.points.domain.rule_sets import PROGRAM, Plan, RuleSet
 from services.points.errors import ExpiryOutOfRange, TooManyPoints, UnknownOrderCurrency
 from services.points.operations.ledger import Ledger
 from services.points.repository import caps as repository
+from services.points.repository import labels as label_repository
 from services.points.repository import tiers as tier_repository
 from services.points.repository.caps import BirthdayRow
 from services.points.repository.details import RulesDetail, rules_detail
@@ -83,6 +84,7 @@ class _Knowledge:
 
     tiers: Mapping[UUID, HeldTier] = field(default_factory=dict)
     birthdays: Mapping[UUID, BirthdayRow] = field(default_factory=dict)
+    labels: Mapping[UUID, Mapping[str, list[str]]] = field(default_factory=dict)
     with_orders: set[UUID] = field(default_factory=set)
     used: dict[Window, int] = field(default_factory=dict)
     added: dict[Window, int] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class _Knowledge:
     def member(self, rules: RuleSet, member_id: UUID) -> MemberFacts:
         """Return what is known of a member, as far as the rules ask."""
         plan = rules.plan
-        if not plan.needs_member and not plan.needs_first_order:
+        if not plan.needs_member and not plan.needs_first_order and not plan.labels:
             return NOBODY
         tier, birthday = self.tiers.get(member_id), self.birthdays.get(member_id)
         return MemberFacts(
@@ -99,7 +101,17 @@ class _Knowledge:
             plan.needs_first_order and member_id not in self.with_orders,
             birthday.starts_at if birthday is not None else None,
             birthday.ends_at if birthday is not None else None,
+            *(self._labels(plan, member_id) if plan.labels else ()),
         )
+
+    def _labels(self, plan: Plan, member_id: UUID) -> tuple[list[str], list[str]]:
+        """Return the tags and groups of a member, of those that these rules ask for."""
+        held = self.labels.get(member_id, {})
+        tags, groups = (
+            [label for label in held.get(kind, ()) if (kind, label) in plan.labels]
+            for kind in ("tag", "group")
+        )
+        return tags, groups
 
     def count(self, windows: Sequence[Window], order: OrderPaid, points: int) -> None:
         """Count what an order was granted in its windows, kept under the id that it came under."""
@@ -181,6 +193,10 @@ async def _gather(
     if told:
         knowledge.tiers = await tier_repository.tiers_of(session, told)
         knowledge.birthdays = await repository.birthdays_of(session, told)
+    labelled = {root_id for root_id, _, rules in asking if rules.plan.labels}
+    if labelled:
+        wanted = {label for _, _, rules in asking for label in rules.plan.labels}
+        knowledge.labels = await label_repository.labels_of(session, labelled, wanted)
     firsts = {root_id for root_id, _, rules in asking if rules.plan.needs_first_order}
     if firsts:
         knowledge.with_orders = await repository.with_orders(session, firsts)

@@ -4,7 +4,7 @@ Written as compact JSON, since every order has one: what is absent, zero or empt
 rows. The facts serve refunds by line, explanations, and trials of other rules.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -56,6 +56,8 @@ class MemberDetail(msgspec.Struct, omit_defaults=True):
     first_order: bool = False
     birthday_starts_at: datetime | None = None
     birthday_ends_at: datetime | None = None
+    tags: Collection[str] = ()
+    groups: Collection[str] = ()
 
 
 class RulesDetail(msgspec.Struct, omit_defaults=True):
@@ -205,6 +207,8 @@ def member_of(detail: MemberDetail | None) -> MemberFacts:
         detail.first_order,
         detail.birthday_starts_at,
         detail.birthday_ends_at,
+        detail.tags,
+        detail.groups,
     )
 
 

@@ -26,6 +26,7 @@ FORGET = tuple(
     text(f"DELETE FROM {rows}")  # noqa: S608 - constants
     for rows in (
         "member_birthdays WHERE member_id = ANY(CAST(:member_ids AS uuid[]))",
+        "member_labels WHERE member_id = ANY(CAST(:member_ids AS uuid[]))",
         "member_tiers WHERE member_id = ANY(CAST(:member_ids AS uuid[]))",
         "share_links WHERE sharer_id = ANY(CAST(:member_ids AS uuid[]))",
         """referrals WHERE status IN ('refused', 'taken_back')
