@@ -195,7 +195,12 @@ async def test_whom_a_stage_loses_is_won_back_if_they_agreed(
     trigger = {
         "name": "win_back",
         "event": "member.stage_changed",
-        "condition": {"field": "event.to_stage", "op": "in", "value": ["decline", "lost"]},
+        "condition": {
+            "all": [
+                {"field": "event.to_stage", "op": "in", "value": ["decline", "lost"]},
+                {"field": "event.reason", "op": "eq", "value": "recency"},
+            ]
+        },
         "template": "win_back",
         "channel": "email",
         "purpose": "marketing",
