@@ -19,6 +19,7 @@ from services.analytics.settings import AnalyticsSettings
 from shared.clock import zone
 from shared.database import Database
 from shared.events import MemberCreated, MemberMerged, MemberTierUpgraded, MemberUnmerged
+from shared.ids import new_ids
 from shared.migrations import differences
 from tests.analytics.world import (
     ACTIVITY,
@@ -163,14 +164,16 @@ async def test_what_cannot_be_true_is_refused_and_leaves_nothing(
     assert not any((await summaries(analytics_database)).values())
 
 
-async def test_the_latest_tier_holds_whenever_it_arrives(analytics_database: Database) -> None:
+async def test_the_tier_that_was_said_last_holds_whenever_it_arrives(analytics_database: Database) -> None:
+    """Whatever its date: a late payment changes a tier as of its own time."""
     changes = [
         envelope(
             MemberTierUpgraded(
-                member_id=of("member", 1), to_tier=tier, changed_at=START + timedelta(days=n), reason="spend"
-            )
+                member_id=of("member", 1), to_tier=tier, changed_at=START - timedelta(days=n), reason="spend"
+            ),
+            event_id=event_id,
         )
-        for n, tier in enumerate(("silver", "gold", "platinum"))
+        for n, (tier, event_id) in enumerate(zip(("silver", "gold", "platinum"), new_ids(3), strict=True))
     ]
     await hear(analytics_database, [changes[2], changes[0], changes[1]], batch=1)
     async with analytics_database.reading() as session:

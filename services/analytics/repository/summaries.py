@@ -65,24 +65,27 @@ INGEST = Sums(models.IngestDay, ("stored", "duplicate"))
 MEMBERS = Sums(models.MemberSales, MEMBER_SUMS, first_order_at=func.least, last_order_at=func.greatest)
 
 
-def _latest_word(table: str, word: str, at: str) -> TextClause:
-    """Keep of each member the word of the latest instant; of one instant that of the greater event id."""
+def _latest_word(table: str, word: str, at: str, *rank: str) -> TextClause:
+    """Keep of each member the word whose `rank`, columns in their order, is the greatest."""
+    latest = ", ".join(f"{column} DESC" for column in rank)
+    known, said = (", ".join(f"{place}.{column}" for column in rank) for place in ("known", "excluded"))
     return text(
         f"""
         INSERT INTO {table} AS known (member_id, {word}, {at}, event_id)
         SELECT DISTINCT ON (member_id) member_id, {word}, {at}, event_id
         FROM unnest(CAST(:member_id AS uuid[]), CAST(:{word} AS text[]), CAST(:{at} AS timestamptz[]),
                     CAST(:event_id AS uuid[])) AS new (member_id, {word}, {at}, event_id)
-        ORDER BY member_id, {at} DESC, event_id DESC
+        ORDER BY member_id, {latest}
         ON CONFLICT (member_id) DO UPDATE
         SET {word} = excluded.{word}, {at} = excluded.{at}, event_id = excluded.event_id
-        WHERE (known.{at}, known.event_id) < (excluded.{at}, excluded.event_id)
+        WHERE ({known}) < ({said})
         """  # noqa: S608 - constants of this module
     )
 
 
-SET_TIERS = _latest_word("member_tiers", "tier", "changed_at")
-SET_STAGES = _latest_word("member_stages", "stage", "judged_at")
+# A tier changes as of a payment, which may be older than what was said of it before, such as by an unmerge.
+SET_TIERS = _latest_word("member_tiers", "tier", "changed_at", "event_id")
+SET_STAGES = _latest_word("member_stages", "stage", "judged_at", "judged_at", "event_id")
 # The tie-break by title makes the answer the same whichever of two orders of one instant comes first.
 NAME_PRODUCTS = text(
     """

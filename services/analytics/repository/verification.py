@@ -108,7 +108,7 @@ TIERS = """
     SELECT DISTINCT ON (member_id) member_id, label AS tier, occurred_at AS changed_at, event_id
     FROM event_facts
     WHERE kind IN ('member.tier_upgraded', 'member.tier_downgraded')
-    ORDER BY member_id, occurred_at DESC, event_id DESC
+    ORDER BY member_id, event_id DESC
 """
 STAGES = """
     SELECT DISTINCT ON (member_id) member_id, label AS stage,
