@@ -72,7 +72,7 @@ async def _paced(port: int, paths: Sequence[str]) -> Load:
     return load
 
 
-@figure("member_page.http")
+@figure("member_page.http", limit_seconds=300.0)
 async def member_page_http() -> Figure:
     """Milliseconds (p95) to one member's page, the slower of what members and points answer, at 25 pages/s.
     With a million members and ten million entries; REGULARS_BENCH_MEMBERS=20000 is quick.
