@@ -7,7 +7,7 @@ import pytest
 
 from services.points import operations
 from services.points.handlers import handlers
-from services.points.operations import Hold, Void
+from services.points.operations import Adjust, Choose, Hold, Opening, Void
 from services.points.operations.holds import Held
 from services.points.repository import caps
 from shared.events import (
@@ -21,7 +21,8 @@ from shared.events import (
 )
 from shared.ids import new_id
 from tests.fixtures.moment import now
-from tests.points.ledger import Books, coupon, earn_of, envelope, order_of, outbox, refund_of
+from tests.points.ledger import Books, coupon, earn_of, envelope, names, order_of, outbox, refund_of
+from tests.points.test_free_shipping import shipping
 from tests.points.test_referrals import join, outcomes, share
 
 
@@ -184,4 +185,28 @@ async def test_nothing_is_kept_of_the_erased_but_what_the_books_need(books: Book
     await books.earn(earn_of(kim))
     await forfeit(books)
     assert len(await books.rows("SELECT * FROM cap_usage")) == 1
+    await books.assert_balanced()
+
+
+async def test_nobody_gives_points_to_the_erased_or_keeps_their_choice(books: Books) -> None:
+    kim, lee = new_id(), new_id()
+    ship = shipping()
+    await books.add(ship)
+    async with books.database.transaction() as session:
+        await operations.choose(session, [Choose(kim, ship.id, "kim"), Choose(lee, ship.id, "lee")])
+    await hear(books, MemberErased(member_id=kim, erased_at=now()))
+    assert len(await books.rows("SELECT * FROM member_choices")) == 1
+    async with books.database.transaction() as session:
+        given = await operations.adjust(
+            session, [Adjust(kim, 5, "Sorry", "anna"), Adjust(lee, 5, "Sorry", "anna")]
+        )
+        opened = await operations.open_balances(
+            session,
+            [
+                Opening("old", str(number), member_id, 7, now(), None, "Opening balance", "anna")
+                for number, member_id in enumerate((kim, lee))
+            ],
+        )
+    assert names(list(given)) == ["MemberErased", "Adjusted"]
+    assert names(list(opened)) == ["MemberErased", "Opened"]
     await books.assert_balanced()

@@ -14,6 +14,7 @@ from services.points.errors import (
     AlreadyDecided,
     ExpiryInThePast,
     InsufficientPoints,
+    MemberErased,
     OpeningConflict,
     OwnApproval,
 )
@@ -42,7 +43,7 @@ router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["adjustme
     responses={
         200: {"description": "Of several, each has its result."},
         202: {"description": "Above the limit: it waits for approval by another key."},
-        **problem_responses(InsufficientPoints, ExpiryInThePast, IdempotencyConflict),
+        **problem_responses(InsufficientPoints, ExpiryInThePast, MemberErased, IdempotencyConflict),
     },
 )
 async def adjust(
@@ -97,7 +98,13 @@ async def show_adjustment(session: Transaction, caller: Reader, adjustment_id: U
 
 
 DECISIONS = problem_responses(
-    AdjustmentNotFound, AlreadyDecided, OwnApproval, InsufficientPoints, ExpiryInThePast, IdempotencyConflict
+    AdjustmentNotFound,
+    AlreadyDecided,
+    OwnApproval,
+    InsufficientPoints,
+    ExpiryInThePast,
+    MemberErased,
+    IdempotencyConflict,
 )
 
 
@@ -135,7 +142,7 @@ async def _decided(session: Transaction, command: Decide) -> AdjustmentAnswer:
     status_code=201,
     responses={
         200: {"description": "Of several, each has its result; of one, that it was brought in before."},
-        **problem_responses(OpeningConflict, IdempotencyConflict),
+        **problem_responses(OpeningConflict, MemberErased, IdempotencyConflict),
     },
 )
 async def add_openings(

@@ -1,6 +1,6 @@
 """Adjust: people move points by hand, large ones only with a second pair of eyes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -13,10 +13,12 @@ from services.points.errors import (
     AlreadyDecided,
     ExpiryInThePast,
     InsufficientPoints,
+    MemberErased,
     OwnApproval,
 )
 from services.points.operations.ledger import Ledger
 from services.points.repository import adjustments as repository
+from services.points.repository import erased
 from services.points.repository.adjustments import AdjustmentRow
 from services.points.settings import settings
 from shared.clock import zone
@@ -64,6 +66,7 @@ async def adjust(session: AsyncSession, commands: Sequence[Adjust]) -> list[Adju
     Taking never makes debt unless the command allows it.
     """
     ledger = await _open(session, [(command.member_id, command.points) for command in commands])
+    gone = await erased.erased_accounts(session, ledger.accounts)
     moved = await repository.moved_since(
         session,
         {command.member_id for command in commands},
@@ -77,7 +80,7 @@ async def adjust(session: AsyncSession, commands: Sequence[Adjust]) -> list[Adju
         for index in indexes:
             command = commands[index]
             row = _row(command, ledger.now)
-            refusal = _refusal(ledger, row)
+            refusal = _refusal(ledger, row, gone)
             if refusal is None:
                 key = (row.actor, row.member_id)
                 moved[key] = moved.get(key, 0) + abs(row.points)
@@ -105,12 +108,13 @@ async def decide(session: AsyncSession, commands: Sequence[Decide]) -> list[Adju
         if command.approve and command.adjustment_id in rows
     ]
     ledger = await _open(session, [(row.member_id, row.points) for row in approved])
+    gone = await erased.erased_accounts(session, ledger.accounts)
     results: list[Adjusted | Refusal] = []
     decided: dict[UUID, AdjustmentRow] = {}
     for command in commands:
         row = rows.get(command.adjustment_id)
         refusal = _verdict(row, command) or (
-            _refusal(ledger, row) if row is not None and command.approve else None
+            _refusal(ledger, row, gone) if row is not None and command.approve else None
         )
         if refusal is not None:
             results.append(refusal)
@@ -199,9 +203,11 @@ def _row(command: Adjust, now: datetime) -> AdjustmentRow:
     )
 
 
-def _refusal(ledger: Ledger, row: AdjustmentRow) -> Refusal | None:
-    """Say why points cannot be moved now, whoever approves."""
+def _refusal(ledger: Ledger, row: AdjustmentRow, gone: Collection[UUID]) -> Refusal | None:
+    """Say why points cannot be moved now, whoever approves; `gone` are ids of members who were erased."""
     if row.points > 0:
+        if row.member_id in gone:
+            return MemberErased(member_id=str(row.member_id))
         if row.expires_at is not None and row.expires_at <= ledger.now:
             return ExpiryInThePast(expires_at=row.expires_at.isoformat())
         return None

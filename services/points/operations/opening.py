@@ -7,8 +7,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.points.errors import OpeningConflict
+from services.points.errors import MemberErased, OpeningConflict
 from services.points.operations.ledger import Ledger
+from services.points.repository import erased
 from services.points.repository import openings as repository
 from services.points.repository.openings import KnownOpening
 from shared.events import PointsOpened
@@ -51,9 +52,13 @@ async def open_balances(session: AsyncSession, commands: Sequence[Opening]) -> l
     ids = [derived_id(NAMESPACE, command.source, command.row_id) for command in commands]
     ledger = await Ledger.open(session, {command.member_id for command in commands})
     known = await repository.known(session, ids)
+    gone = await erased.erased_accounts(session, ledger.accounts)
     results: list[Opened | Refusal] = []
     for opening_id, command in zip(ids, commands, strict=True):
         earlier = known.get(opening_id)
+        if earlier is None and command.member_id in gone:
+            results.append(MemberErased(member_id=str(command.member_id)))
+            continue
         if earlier is None:
             earlier = known[opening_id] = _post(ledger, opening_id, command)
             status = "accepted"

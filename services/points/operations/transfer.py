@@ -50,7 +50,7 @@ async def transfer(session: AsyncSession, commands: Sequence[Transfer]) -> list[
     ledger = await Ledger.open(session, members)
     named = [command.transfer_id for command in commands if command.transfer_id is not None]
     known = await repository.transfers(session, named) if named else {}
-    gone = await erased.erased(session, {ledger.accounts[command.to_id].member_id for command in commands})
+    gone = await erased.erased_accounts(session, ledger.accounts)
     needs: dict[UUID, int] = {}
     for command in commands:
         if command.points > 0:
@@ -81,7 +81,7 @@ def _transfer(
         return InvalidPoints(points=command.points)
     if giver is taker:
         return TransferToOneself()
-    if taker.member_id in gone:
+    if command.to_id in gone:
         # What comes to them is forfeited, and the giver would not know.
         return MemberErased(member_id=str(command.to_id))
     available = giver.available_points

@@ -1,13 +1,15 @@
 """Members who were erased."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-__all__ = ["erased", "forget", "forget_usage", "remember", "with_points"]
+from services.points.domain import Account
+
+__all__ = ["erased", "erased_accounts", "forget", "forget_usage", "remember", "with_points"]
 
 REMEMBER = text(
     """
@@ -26,6 +28,7 @@ FORGET = tuple(
     text(f"DELETE FROM {rows}")  # noqa: S608 - constants
     for rows in (
         "member_birthdays WHERE member_id = ANY(CAST(:member_ids AS uuid[]))",
+        "member_choices WHERE member_id = ANY(CAST(:member_ids AS uuid[]))",
         "member_labels WHERE member_id = ANY(CAST(:member_ids AS uuid[]))",
         "member_tiers WHERE member_id = ANY(CAST(:member_ids AS uuid[]))",
         "share_links WHERE sharer_id = ANY(CAST(:member_ids AS uuid[]))",
@@ -60,8 +63,17 @@ async def erased(session: AsyncSession, member_ids: Collection[UUID]) -> set[UUI
     return set((await session.scalars(ERASED, {"member_ids": list(member_ids)})).all())
 
 
+async def erased_accounts(session: AsyncSession, accounts: Mapping[UUID, Account]) -> set[UUID]:
+    """Return the ids among those of `accounts` whose account is that of a member who was erased.
+
+    What is given to one of them would be forfeited, and whoever gives it would not know.
+    """
+    gone = await erased(session, {account.member_id for account in accounts.values()})
+    return {member_id for member_id, account in accounts.items() if account.member_id in gone}
+
+
 async def forget(session: AsyncSession, member_ids: Collection[UUID]) -> None:
-    """Forget the birthdays, tiers and links of members, and referrals that came to nothing."""
+    """Forget what is kept of members beside the books, and referrals that came to nothing."""
     for statement in FORGET:
         await session.execute(statement, {"member_ids": list(member_ids)})
 
