@@ -72,11 +72,17 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get(scope["path"]) if scope["type"] == "http" else None
-        if route is None or scope["method"] != "POST" or scope["query_string"] or tracing.records_spans():
+        if (
+            route is None
+            or scope["method"] != "POST"
+            or scope["query_string"]
+            or tracing.records_spans()
+            or not _says_small_body(scope)
+        ):
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        taken = await _small_body(receive)
+        taken = await _whole_body(receive)
         plain = self._plain(route, scope, taken)
         if plain is None:
             await self.app(scope, _beginning_with(taken, receive), send)
@@ -90,12 +96,10 @@ class FastPath:
             self._requests.record("POST", route.path, status, time.perf_counter() - started)
 
     def _plain(self, route: FastRoute[C], scope: Scope, taken: Sequence[Message]) -> _Plain[C] | None:
-        """Return the request as the fast path takes it, or None; `taken` is its body, or the first of it."""
-        if taken[-1]["type"] != "http.request" or taken[-1].get("more_body", False):
+        """Return the request as the fast path takes it, or None; `taken` is its body."""
+        if taken[-1]["type"] != "http.request":
             return None
         body = b"".join([message.get("body", b"") for message in taken])
-        if len(body) > MAX_BODY_BYTES:
-            return None
         headers = dict(scope["headers"])
         # Where a name comes twice, which of the two counts is the application's to know.
         if len(headers) != len(scope["headers"]):
@@ -145,16 +149,21 @@ class FastPath:
             return response.status_code
 
 
-async def _small_body(receive: Receive) -> list[Message]:
-    """Take the messages of a body to its end, or until it is no small one any more."""
-    taken: list[Message] = []
-    size = 0
-    while True:
-        message = await receive()
-        taken.append(message)
-        size += len(message.get("body", b""))
-        if not message.get("more_body", False) or size > MAX_BODY_BYTES:
-            return taken
+def _says_small_body(scope: Scope) -> bool:
+    """Say whether a request states that its body is a small one.
+
+    A large one is refused before it has come, and one of unknown length on the way: the application's to do.
+    """
+    lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+    return len(lengths) == 1 and lengths[0].isdigit() and int(lengths[0]) <= MAX_BODY_BYTES
+
+
+async def _whole_body(receive: Receive) -> list[Message]:
+    """Take the messages of a body to its end, or until the caller is gone."""
+    taken = [await receive()]
+    while taken[-1].get("more_body", False):
+        taken.append(await receive())
+    return taken
 
 
 def _beginning_with(taken: Sequence[Message], receive: Receive) -> Receive:

@@ -13,7 +13,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.commands import application
-from cli.embedded.ports import LOOPBACK, free_port
 from cli.rules import Unreadable, read_document
 from services.members import operations as members
 from services.members.domain import Level
@@ -21,13 +20,12 @@ from services.members.handlers import handlers as hear_members
 from services.points import operations as points
 from services.points.app import service
 from services.points.handlers import handlers as hear_points
-from services.points.settings import PointsSettings
 from shared.database import Database
 from shared.events import Envelope, TrialRecounted, TrialTiersJudged
 from shared.ids import new_id
-from tests.cli.test_import_points import serving
 from tests.fixtures.moment import now
 from tests.fixtures.services import emitted
+from tests.fixtures.serving import serving
 from tests.members.shop import Shop, order
 from tests.points.ledger import Books, earn_of
 
@@ -52,12 +50,8 @@ def books(points_database: Database) -> Books:
 @pytest.fixture
 async def address(points_database: Database) -> AsyncIterator[str]:
     """Where points listens."""
-    port = free_port()
-    settings = PointsSettings.model_validate(
-        {"database_url": points_database.url, "role": "api", "port": port}
-    )
-    async with serving(service, settings, port):
-        yield f"http://{LOOPBACK}:{port}"
+    async with serving(service, points_database) as found:
+        yield found
 
 
 async def run(address: str, *arguments: str) -> Result:

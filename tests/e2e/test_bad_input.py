@@ -279,6 +279,8 @@ async def raw_answer(members: Members, head: list[str], body: AsyncIterator[byte
         async for piece in body:
             writer.write(piece)
             await writer.drain()
+            # Where the other side reads as fast as this one writes, draining never lets the answer be read.
+            await asyncio.sleep(0)
 
     sending = asyncio.create_task(send())
     try:

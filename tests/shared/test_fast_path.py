@@ -195,13 +195,26 @@ async def test_what_is_unusual_is_left_to_the_application(both: Both, request_: 
     assert not was_fast
 
 
-async def test_a_body_in_pieces_arrives_whole(both: Both) -> None:
-    async def pieces() -> AsyncIterator[bytes]:
-        yield b'{"to":'
-        yield b' "kim"}'
+async def pieces() -> AsyncIterator[bytes]:
+    yield b'{"to":'
+    yield b' "kim"}'
 
-    answer = await both.fast.post(PATH, content=pieces(), headers=JSON)
-    assert (answer.status_code, answer.json(), both.reached) == (201, "development: kim", [])
+
+async def test_a_body_in_pieces_arrives_whole(both: Both) -> None:
+    # With a length it is known to be small; without one, only the application can say when it is too large.
+    for length, passed_on in (({"Content-Length": "13"}, []), ({}, [PATH])):
+        answer = await both.fast.post(PATH, content=pieces(), headers=JSON | length)
+        assert (answer.status_code, answer.json(), both.reached) == (201, "development: kim", passed_on)
+
+
+async def test_a_large_body_is_refused_before_it_has_come(both: Both) -> None:
+    async def never_more() -> AsyncIterator[bytes]:
+        yield b"["
+        await asyncio.Event().wait()
+
+    headers = JSON | {"Content-Length": "100001"}
+    answer = await both.fast.post(PATH, content=never_more(), headers=headers)
+    assert (answer.status_code, both.reached) == (413, [PATH])
 
 
 async def test_a_header_that_comes_twice_is_left_to_the_application(both: Both) -> None:
