@@ -14,6 +14,7 @@ import structlog
 
 from shared.bus import BusUnavailable, Headers, Record, StartAt, TopicPartition
 from shared.bus.postgres_membership import Holding, Renewal, leave, release, renew
+from shared.bus.postgres_outage import Connection
 
 if TYPE_CHECKING:
     from shared.bus.postgres import PostgresBus
@@ -55,13 +56,26 @@ WHERE position.group_name = $1 AND position.owner = $2
 RETURNING position.partition_id
 """
 
+# What a crash of PostgreSQL took back, which did not wait for the disk; never past what was written since.
+RESTORE = """
+UPDATE bus.positions AS position SET committed = done.next_offset
+FROM unnest($3::integer[], $4::bigint[], $5::bigint[]) AS done (partition_id, epoch, next_offset)
+WHERE position.group_name = $1 AND position.owner = $2
+  AND position.partition_id = done.partition_id AND position.epoch = done.epoch
+  AND position.committed < done.next_offset
+"""
+
 
 @dataclass
 class _Partition:
-    """A partition in our hands. `ahead` holds fetched records, `fetched_to` is the offset to fetch next."""
+    """A partition in our hands. `ahead` holds fetched records, `fetched_to` is the offset to fetch next.
+
+    `committed` is what we wrote last as the group's place.
+    """
 
     holding: Holding
     fetched_to: int
+    committed: int
     ahead: deque[Record] = field(default_factory=deque)
     give_up_at: float | None = None
     # Grows with every jump, so that the answer to a question asked before it is not taken for the next one.
@@ -238,6 +252,8 @@ class PostgresSubscription:
                 list(offsets.values()),
             )
         written = {row["partition_id"] for row in rows}
+        for partition_id in written & self._partitions.keys():
+            self._partitions[partition_id].committed = offsets[partition_id]
         if len(written) < len(offsets):
             # Somebody else owns the rest by now and will read the same records again.
             log.warning("bus_commit_fenced", group=self._group, partitions=len(offsets) - len(written))
@@ -335,12 +351,23 @@ class PostgresSubscription:
                     self._bus.lease_seconds,
                 )
                 self._accept(renewal)
+                await self._restore(connection, renewal)
                 leaving = self._drained()
                 if leaving:
                     await release(connection, self._group, self.member, leaving)
                     for partition_id in leaving:
                         self._drop(partition_id)
             self._joined = True
+
+    async def _restore(self, connection: Connection, renewal: Renewal) -> None:
+        """Write the places again that a crash took back, or they would wait for the next record."""
+        lost = [
+            (each.partition_id, each.epoch, self._partitions[each.partition_id].committed)
+            for each in renewal.holdings
+            if each.committed < self._partitions[each.partition_id].committed
+        ]
+        if lost:
+            await connection.execute(RESTORE, self._group, self.member, *map(list, zip(*lost, strict=True)))
 
     def _accept(self, renewal: Renewal) -> None:
         now = asyncio.get_running_loop().time()
@@ -351,7 +378,7 @@ class PostgresSubscription:
                 self._drop(partition_id)
         for partition_id, holding in held_now.items():
             if partition_id not in self._partitions:
-                self._partitions[partition_id] = _Partition(holding, holding.committed)
+                self._partitions[partition_id] = _Partition(holding, holding.committed, holding.committed)
                 self._by_place[holding.topic, holding.number] = partition_id
                 self.records_came.set()
             held = self._partitions[partition_id]

@@ -93,6 +93,26 @@ async def test_who_lost_the_lease_cannot_commit(
     assert numbers(again) == list(range(10))
 
 
+async def test_a_place_that_a_crash_took_back_is_written_again(
+    bus: PostgresBus, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    topic, group = await made(bus), uuid4().hex
+    await bus.publish(outgoing(topic, range(10)))
+    subscription = bus.subscribe(group, [topic])
+    async with subscription.batch(10, 5.0) as records:
+        assert len(records) == 10
+    # Places do not wait for the disk, so a crash may take the last ones back. Nothing else is published.
+    await connection.execute("UPDATE bus.positions SET committed = 4 WHERE group_name = $1", group)
+
+    async def is_written() -> bool:
+        return await bus.committed(group, [topic]) == {(topic, 0): 10}
+
+    await until(is_written)
+    async with subscription.batch(10, 0.1) as records:
+        assert list(records) == []
+    await subscription.close()
+
+
 async def test_a_batch_in_hand_for_too_long_holds_nobody_up(url: str) -> None:
     bus = PostgresBus(url, lease_seconds=3.0, drain_seconds=0.2, poll_seconds=0.2)
     other = PostgresBus(url, lease_seconds=3.0, drain_seconds=0.2, poll_seconds=0.2)
