@@ -13,13 +13,13 @@ from typing import Any
 import uvloop
 
 from services.points.handlers import handlers
-from shared.bus import connect
+from shared.bus import Bus, connect
 from shared.consumer import Consumer
 from shared.database import Database
 from shared.events import TOPICS
 from shared.service import calm_garbage_collector
 
-__all__ = ["BATCH_RECORDS", "Replicas", "replicas"]
+__all__ = ["BATCH_RECORDS", "Replicas", "ledger_consumer", "replicas"]
 
 BATCH_RECORDS = 2_000
 # One per processor: a process of Python keeps no more than one busy.
@@ -28,6 +28,20 @@ REPLICAS = os.cpu_count() or 1
 FAIR_SHARE = -(-TOPICS["orders"].partitions // REPLICAS)
 START_TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 0.002
+
+
+def ledger_consumer(database: Database, bus: Bus, batch_records: int) -> Consumer:
+    """Return the consumer of points as the bench runs it."""
+    return Consumer(
+        database,
+        bus,
+        handlers,
+        group="points",
+        batch_records=batch_records,
+        wait_seconds=0.05,
+        stop_ratio=0.5,
+        stop_window=200,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +100,7 @@ async def _consume(database_url: str, bootstrap: str, applied: Any, pipe: Connec
     database = Database(database_url, pool_size=4)
     bus = connect("kafka", bootstrap=bootstrap)
     await bus.start()
-    consumer = Consumer(
-        database,
-        bus,
-        handlers,
-        group="points",
-        batch_records=BATCH_RECORDS,
-        wait_seconds=0.05,
-        stop_ratio=0.5,
-        stop_window=200,
-    )
+    consumer = ledger_consumer(database, bus, BATCH_RECORDS)
     subscription = bus.subscribe("points", ["orders"])
     await subscription.start()
     while not 0 < len(subscription.assigned) <= FAIR_SHARE:  # noqa: ASYNC110 - the driver tells nobody

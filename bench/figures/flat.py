@@ -12,7 +12,7 @@ from bench.crowd import ENTRIES_PER_MEMBER, fill_points, member_id
 from bench.figure import Figure, figure
 from bench.ground import named_database, postgres_server
 from bench.orders import order_paid, order_record
-from services.points.handlers import handlers
+from bench.replicas import ledger_consumer
 from shared.bus import Record, connect
 from shared.clock import utc_now
 from shared.consumer import Consumer
@@ -41,16 +41,7 @@ def _batch(members: int, number: int, dice: random.Random) -> list[Record]:
 
 def _consumer(database: Database) -> Consumer:
     # The bus is where refused records would go; nothing is read from it.
-    return Consumer(
-        database,
-        connect("postgres", database_url=database.url),
-        handlers,
-        group="points",
-        batch_records=BATCH_RECORDS,
-        wait_seconds=0.05,
-        stop_ratio=0.5,
-        stop_window=200,
-    )
+    return ledger_consumer(database, connect("postgres", database_url=database.url), BATCH_RECORDS)
 
 
 async def _apply(consumer: Consumer, database: Database, records: Sequence[Record]) -> tuple[float, int]:

@@ -97,9 +97,7 @@ class Counter:
             if reward is None or account is None:
                 continue
             member_id = account.member_id
-            needs[member_id] = min(
-                needs.get(member_id, 0) + reward.cost_points, max(account.balance_points, 0)
-            )
+            needs[member_id] = min(needs.get(member_id, 0) + reward.cost_points, account.available_points)
             if reward.per_member_limit is not None or reward.period_limit is not None:
                 limited[member_id, reward.id] = reward
             if reward.tiers is not None:
@@ -136,7 +134,7 @@ class Counter:
             over = _limit_reached(reward, self.counts.get((member_id, reward.id), UNCOUNTED))
             if over is not None:
                 return over
-        available = max(account.balance_points, 0) if account is not None else 0
+        available = account.available_points if account is not None else 0
         if available < reward.cost_points:
             return InsufficientPoints(
                 f"The reward costs {reward.cost_points} points, {available} are available.",
