@@ -104,7 +104,7 @@ class FastPath:
         # Where a name comes twice, which of the two counts is the application's to know.
         if len(headers) != len(scope["headers"]):
             return None
-        if headers.get(b"content-type") != b"application/json":
+        if headers.get(b"content-type") != b"application/json" or b"content-encoding" in headers:
             return None
         caller = self._caller(scope, headers)
         if caller is None or not caller.may(route.scope):

@@ -1,4 +1,4 @@
-"""Limits at the door: how large a body may be, and what a path or query may hold.
+"""Limits at the door: how large a body may be and how it is coded, and what a path or query may hold.
 
 FastAPI's own `max_body_size` would answer in plain text (it replaces even an answer of ours when the declared
 length is too large), so this counts the bytes itself and refuses with a problem document.
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.problems import InvalidRequest, error_members, problem_response
+from shared.problems import InvalidRequest, UnsupportedContentEncoding, error_members, refuse
 
 __all__ = ["RequestLimits", "body_limit"]
 
@@ -32,7 +32,7 @@ def body_limit(max_bytes: int) -> Callable[[F], F]:
 
 
 class RequestLimits:
-    """ASGI middleware: 413 for a body over the limit of its endpoint, 422 for a NUL in path or query."""
+    """ASGI middleware: 413 for too large a body, 415 for a compressed one, 422 for a NUL in path or query."""
 
     def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
         self.app = app
@@ -46,7 +46,11 @@ class RequestLimits:
         where = "path" if "\x00" in scope["path"] else "query" if b"%00" in scope["query_string"] else None
         if where is not None:
             error = {"loc": (where,), "msg": "NUL characters are not allowed"}
-            await problem_response(InvalidRequest(**error_members([error])))(scope, receive, send)
+            await refuse(InvalidRequest(**error_members([error])), scope["path"])(scope, receive, send)
+            return
+        # The limit on a body would say nothing about what a compressed one grows to.
+        if any(name == b"content-encoding" and not _is_identity(value) for name, value in scope["headers"]):
+            await refuse(UnsupportedContentEncoding(), scope["path"])(scope, receive, send)
             return
         received = 0
 
@@ -63,6 +67,10 @@ class RequestLimits:
             return message
 
         await self.app(scope, counted_receive, send)
+
+
+def _is_identity(coding: bytes) -> bool:
+    return coding.strip().lower() in (b"", b"identity")
 
 
 def _declared_bytes(scope: Scope) -> int:

@@ -33,6 +33,7 @@ from shared.problems.refusals import (
     TooManyRequests,
     Unauthenticated,
     Unavailable,
+    UnsupportedContentEncoding,
     UnsupportedMediaType,
 )
 
@@ -55,6 +56,7 @@ __all__ = [
     "TooManyRequests",
     "Unauthenticated",
     "Unavailable",
+    "UnsupportedContentEncoding",
     "UnsupportedMediaType",
     "document_refusals",
     "error_members",

@@ -15,6 +15,7 @@ from shared.problems.refusals import (
     Refusal,
     Unauthenticated,
     Unavailable,
+    UnsupportedContentEncoding,
 )
 
 __all__ = ["document_problems", "document_refusals", "extend_openapi", "problem_responses"]
@@ -107,7 +108,7 @@ def document_problems(schema: dict[str, Any]) -> None:
                 del responses["422"]
                 refusals.append(InvalidRequest)
             if "requestBody" in operation:
-                refusals += [MalformedJson, InvalidRequest, PayloadTooLarge]
+                refusals += [MalformedJson, InvalidRequest, PayloadTooLarge, UnsupportedContentEncoding]
             if "security" in operation:
                 refusals += [Unauthenticated, Forbidden, Unavailable]
             document_refusals(responses, *refusals)

@@ -21,6 +21,7 @@ __all__ = [
     "TooManyRequests",
     "Unauthenticated",
     "Unavailable",
+    "UnsupportedContentEncoding",
     "UnsupportedMediaType",
 ]
 
@@ -129,6 +130,14 @@ class UnsupportedMediaType(Refusal):
     """The body is of a media type that this address does not read."""
 
     status = 415
+
+
+class UnsupportedContentEncoding(UnsupportedMediaType):
+    """The body is compressed; send it as it is."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Accept-Encoding": "identity"}
 
 
 class InvalidRequest(Refusal):

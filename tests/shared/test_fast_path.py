@@ -1,6 +1,7 @@
 """The fast path: it answers what is plain exactly as the application would, and leaves the rest to it."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -181,6 +182,11 @@ UNUSUAL = {
         "headers": {"Content-Type": "application/json; charset=utf-8"},
     },
     "another media type": {"content": json.dumps(KIM).encode(), "headers": {"Content-Type": "text/plain"}},
+    "a compressed body": {
+        "content": gzip.compress(json.dumps(KIM).encode()),
+        "headers": JSON | {"Content-Encoding": "gzip"},
+    },
+    "a body said to be as it is": {"json": KIM, "headers": {"Content-Encoding": "identity"}},
     "an unknown key": {"json": KIM, "headers": {"Authorization": "Bearer rk_nobody"}},
     "no key": {"json": KIM, "headers": {"Authorization": ""}},
     "another scheme": {"json": KIM, "headers": {"Authorization": "Basic rk_development"}},

@@ -1,5 +1,6 @@
 """Every failure of an application is a problem document (RFC 9457), and none says anything of the inside."""
 
+import gzip
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -220,6 +221,20 @@ async def test_declared_and_undeclared_bodies_are_limited(client: httpx.AsyncCli
     assert (await client.post("/v1/lines", content=b" " * 1_000)).json() == {"bytes": 1_000}
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "GZIP", "rot13"])
+async def test_a_compressed_body_is_not_read(client: httpx.AsyncClient, coding: str) -> None:
+    headers = {"content-type": "application/json", "content-encoding": coding}
+    for path in ("/v1/orders", "/v1/lines"):
+        response = await client.post(path, content=gzip.compress(b'{"order_id": "1"}'), headers=headers)
+        problem(response, 415, "unsupported_content_encoding")
+        assert response.headers["accept-encoding"] == "identity"
+
+
+async def test_a_body_that_is_said_to_be_as_it_is_is_read(client: httpx.AsyncClient) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "Identity"}
+    assert (await client.post("/v1/lines", content=b"abc", headers=headers)).json() == {"bytes": 3}
+
+
 async def test_an_endpoint_may_accept_more(client: httpx.AsyncClient) -> None:
     body = {"items": [{"order_id": "1" * 150} for _ in range(20)]}
     assert 1_000 < len(json.dumps(body)) < 5_000
@@ -244,7 +259,7 @@ async def test_openapi_documents_the_problems(client: httpx.AsyncClient) -> None
     schema = (await client.get("/openapi.json")).json()
     assert "HTTPValidationError" not in json.dumps(schema)
     responses = schema["paths"]["/v1/orders"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "413", "422"}
+    assert set(responses) == {"200", "400", "413", "415", "422"}
     examples = responses["422"]["content"]["application/problem+json"]["examples"]
     assert set(examples) == {"invalid_request", "not_enough_points"}
     assert schema["components"]["schemas"]["Problem"]["title"] == "Problem"
