@@ -43,7 +43,6 @@ __all__ = [
     "KeyInfo",
     "api_keys_table",
     "create_key",
-    "current_caller",
     "generate_key",
     "hash_key",
     "is_from_this_machine",
@@ -354,14 +353,6 @@ def is_loopback(host: str) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
-
-
-def current_caller(request: Request) -> Caller:
-    """The caller that was judged for this request. Raises Unauthenticated if none was."""
-    caller: Caller | None = getattr(request.state, "caller", None)
-    if caller is None:
-        raise Unauthenticated()
-    return caller
 
 
 class Requirement(SecurityBase):

@@ -155,7 +155,7 @@ class Consumer:
         for record in records:
             # Looking at one header is much cheaper than decoding a record that nobody here wants.
             event_type = _stated_type(record)
-            if event_type is not None and event_type not in heard and not self._is_bare(record, event_type):
+            if event_type is not None and not (event_type in heard or self._is_foreign(record, event_type)):
                 continue
             try:
                 envelope = envelope_of(record)
@@ -168,8 +168,11 @@ class Consumer:
             if self._handlers.wants(envelope.data):
                 yield Arrival(record, envelope)
 
-    def _is_bare(self, record: Record, event_type: bytes) -> bool:
-        """Say whether it is a foreign type where storefronts write: a mistake somebody should hear about."""
+    def _is_foreign(self, record: Record, event_type: bytes) -> bool:
+        """Say whether nobody here ever hears the type, and storefronts write where it came.
+
+        That is a mistake somebody should hear about; a type that is unwanted only for the moment is none.
+        """
         if event_type.decode("utf-8", "replace") in self._handlers.by_type:
             return False
         return record.topic in TOPICS and TOPICS[record.topic].bare_type is not None
