@@ -1,8 +1,8 @@
-"""What services answer, in words."""
+"""What services answer, in words, and what to do if they do not."""
 
 import httpx
 
-__all__ = ["reason_of"]
+__all__ = ["reason_of", "silence_of"]
 
 # Of what is not a problem document, such as a page of a proxy.
 SHOWN_CHARACTERS = 500
@@ -15,3 +15,11 @@ def reason_of(answer: httpx.Response) -> str:
         return f"{problem['code']}: {problem.get('detail') or problem['title']}"
     except (ValueError, KeyError, TypeError, AttributeError):
         return answer.text[:SHOWN_CHARACTERS]
+
+
+def silence_of(error: Exception, address: str) -> str:
+    """Return why there is no answer from `address`, and what to do where that is known."""
+    if isinstance(error, httpx.ConnectError):
+        return f"nothing listens at {address}: is the platform running? `regulars up` starts it"
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"no answer from {address}: {said}"

@@ -8,7 +8,7 @@ import typer
 
 from cli.platform import SERVICES, Home, NothingStarted
 from shared.bus import Bus, connect
-from shared.database import Database
+from shared.database import Database, is_outage
 
 __all__ = ["bus_of", "databases_of", "reachable_servers", "service_named"]
 
@@ -22,7 +22,25 @@ def service_named(name: str) -> str:
 
 @contextmanager
 def reachable_servers(home: Home) -> Iterator[None]:
-    """The platform's PostgreSQL answers inside: if the platform does not run, it is started meanwhile."""
+    """The platform's PostgreSQL answers inside: if the platform does not run, it is started meanwhile.
+
+    Raises NothingStarted if a database is away all the same.
+    """
+    with _own_server(home):
+        try:
+            yield
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            raise NothingStarted(
+                f"A database does not answer ({error}): is PostgreSQL running? `regulars up` starts the"
+                " platform's own; of another, look at the database URLs."
+            ) from error
+
+
+@contextmanager
+def _own_server(home: Home) -> Iterator[None]:
+    """Start the embedded server, if there is one and nobody has."""
     state = home.state()
     if state is None or not state.embedded_postgres:
         yield

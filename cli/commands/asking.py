@@ -9,7 +9,7 @@ import httpx
 import typer
 from rich.console import Console
 
-from cli.answers import reason_of
+from cli.answers import reason_of, silence_of
 
 __all__ = ["EXIT_REFUSED", "EXIT_UNREACHABLE", "Ask", "Service", "ask_members", "asking_points"]
 
@@ -47,7 +47,7 @@ class Service:
             )
             told: dict[str, Any] = answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            raise _unreachable(self.name, error) from error
+            raise _unreachable(self.name, silence_of(error, self.url)) from error
         if not answer.is_success:
             words = told.get("detail") or told.get("title")
             console = Console(stderr=True)
@@ -89,12 +89,14 @@ def asking_points(url: str, key: str, *, timeout_seconds: float) -> Iterator[Ask
     try:
         with httpx.Client(base_url=url, headers=headers, timeout=timeout_seconds) as client:
             yield ask
-    except (httpx.HTTPError, _Unanswered) as error:
-        raise _unreachable("points", error) from error
+    except httpx.HTTPError as error:
+        raise _unreachable("points", silence_of(error, url)) from error
+    except _Unanswered as error:
+        raise _unreachable("points", str(error)) from error
 
 
-def _unreachable(service: str, error: Exception) -> typer.Exit:
+def _unreachable(service: str, reason: str) -> typer.Exit:
     Console(stderr=True).print(
-        f"[bold red]{service} could not be asked: {error}[/]", highlight=False, soft_wrap=True
+        f"[bold red]{service} could not be asked: {reason}[/]", highlight=False, soft_wrap=True
     )
     return typer.Exit(EXIT_UNREACHABLE)

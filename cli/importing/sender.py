@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from cli.answers import reason_of
+from cli.answers import reason_of, silence_of
 
 __all__ = ["ImportAborted", "Sender"]
 
@@ -38,6 +38,7 @@ class Sender:
         waiting: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._service = service
+        self._url = url
         self._patience_seconds = patience_seconds
         self._waiting = waiting
         self._client = httpx.AsyncClient(
@@ -91,7 +92,7 @@ class Sender:
         try:
             answer = await self._client.request(method, route, **request)
         except httpx.TransportError as error:
-            return None, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            return None, silence_of(error, self._url)
         return answer, f"HTTP {answer.status_code}"
 
     def _document(self, answer: httpx.Response) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import httpx
 
-from cli.answers import reason_of
+from cli.answers import reason_of, silence_of
 
 __all__ = ["Found", "MemberUnknown", "Unanswered", "find", "read"]
 
@@ -103,7 +103,7 @@ def _ask(
     try:
         answer = client.get(f"{urls[service]}{path}", params=query)
     except httpx.TransportError as error:
-        raise Unanswered(f"{service} does not answer at {urls[service]}: is it running?") from error
+        raise Unanswered(f"{service} does not answer: {silence_of(error, urls[service])}") from error
     if answer.status_code == 404:
         return None
     if answer.is_error:

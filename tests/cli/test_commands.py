@@ -134,6 +134,17 @@ def test_without_a_platform_the_answer_says_what_to_do(home: Path) -> None:
         assert "regulars up" in str(failed.exception)
 
 
+def test_a_database_that_is_away_is_said(home: Path) -> None:
+    where = Home(home)
+    where.prepare()
+    for service in SERVICES:
+        where.keep_secret(f"{service}_database_url", "postgresql://regulars@127.0.0.1:9/regulars")
+    for command in (("keys", "list"), ("dead-letters", "list"), ("migrate", "--check")):
+        failed = run(home, *command)
+        assert isinstance(failed.exception, NothingStarted)
+        assert "regulars up" in str(failed.exception)
+
+
 async def test_migrate_says_what_is_behind(home: Path, members_database: Database) -> None:
     where = Home(home)
     where.prepare()

@@ -121,7 +121,8 @@ async def test_members_down_is_said_and_exits_with_1(tmp_path: Path) -> None:
     keep_state(where, ports)
     shown = await run(where.path, "amazon:kim")
     assert (shown.exit_code, shown.stdout) == (1, "")
-    assert "members does not answer" in shown.stderr
+    assert "members does not answer: nothing listens at" in shown.stderr
+    assert "regulars up" in shown.stderr
 
 
 async def test_a_wrong_key_is_said(home: Path) -> None:

@@ -75,4 +75,5 @@ def test_a_refusal_and_an_outage_are_told_apart(members: Members) -> None:
     refused = run("merge", ONE, ONE, "--url", members.url)
     assert (refused.exit_code, "merge_circle" in refused.stderr) == (1, True)
     members.server_close()
-    assert run("merge", ONE, OTHER, "--url", "http://127.0.0.1:9").exit_code == 2
+    unheard = run("merge", ONE, OTHER, "--url", "http://127.0.0.1:9")
+    assert (unheard.exit_code, "nothing listens at http://127.0.0.1:9: is the" in unheard.stderr) == (2, True)

@@ -102,4 +102,5 @@ async def test_who_may_not_ask_gets_no_verdict(
 async def test_without_a_service_there_is_no_verdict() -> None:
     result = await verify(f"http://{LOOPBACK}:{free_port()}")
     assert result.exit_code == 2
-    assert "could not be asked" in result.output
+    assert "could not be asked: nothing listens at" in result.output
+    assert "regulars up" in result.output
