@@ -64,7 +64,7 @@ async def everybody_shops(
             for _ in range(LANES):
                 everybody.create_task(lane())
         assert shop.troubles, "nobody noticed that anything was killed"
-        # The books show a lapsed hold as long as nobody has looked at it; then the job does.
+        # Holds that nobody came back to lapse.
         await shop.until("points", "/v1/summary", "held_points", 0)
         await reconciled(world.platform, world.books, mails_twice=world.mails_twice)
 

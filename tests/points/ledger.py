@@ -342,7 +342,17 @@ class Books:
         """Entries sum to zero, everything is what they say, a replay gives the same, nobody is below zero."""
         async with self.database.reading() as session:
             await assert_adds_up(session)
+        await self.assert_summed_up()
         assert await self.findings() == []
+
+    async def assert_summed_up(self) -> None:
+        """The summary says of all accounts together what their balances say of each."""
+        async with self.database.reading() as session:
+            figures = await operations.summarise(session)
+            ids = await session.scalars(text("SELECT member_id FROM accounts WHERE merged_into IS NULL"))
+            shown = [await operations.show_points(session, member_id) for member_id in ids]
+        for name in ("available_points", "held_points", "pending_points", "debt_points"):
+            assert figures[name] == sum(getattr(balance, name) for balance in shown), name
 
     async def findings(self) -> list[Finding]:
         """What the audit of everything finds."""

@@ -118,6 +118,8 @@ async def test_a_hold_lapses_by_the_databases_clock(books: Books) -> None:
     # No job has run: reading judges by itself, and so does whoever captures.
     balance = await books.balance(member)
     assert (balance.available_points, balance.held_points) == (100, 0)
+    summary = await books.summary()
+    assert (summary["available_points"], summary["held_points"]) == (100, 0)
     async with books.database.reading() as session:
         assert (await operations.show_hold(session, hold_id)).status == "expired"
     assert isinstance(await books.capture(hold_id), HoldExpired)

@@ -314,9 +314,10 @@ class LedgerMachine(RuleBasedStateMachine):
         ]
 
     def teardown(self) -> None:
-        """The audit finds nothing; everything once more in another order changes nothing; and for others it
-        leads to the same."""
+        """The audit finds nothing; the summary is that of the balances; everything once more in another order
+        changes nothing; and for others it leads to the same."""
         assert self.wait(self.books.findings()) == []
+        self.wait(self.books.assert_summed_up())
         chance = random.Random(len(self.heard))
         before = [self._state(member_id) for member_id in self.members]
         self._hear(chance.sample(self.heard, len(self.heard)))

@@ -60,10 +60,11 @@ PARKED_REFUNDS = text("SELECT count(*) FROM order_refunds WHERE applied_at IS NU
 
 # The books, each figure from the table that states it: lifetime points from entries, what is open from lots,
 # and what the accounts believe from their own columns. `entries_sum` adds what members hold by their accounts
-# to what the contra accounts hold by the entries, and is zero as long as nothing came from nowhere.
+# to what the contra accounts hold by the entries, and is zero as long as nothing came from nowhere. What is
+# open is judged by the clock as in a balance, whether or not a job has entered what time brought.
 SUMMARY = text(
     """
-    WITH entry AS (
+    WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now), entry AS (
         SELECT count(*) AS entries,
                coalesce(sum(points) FILTER (WHERE kind = 'earn'), 0) AS earned,
                coalesce(-sum(points) FILTER (WHERE contra = 'redemption'), 0) AS spent,
@@ -72,20 +73,40 @@ SUMMARY = text(
                                              OR kind = 'reverse' AND contra = 'issuance'), 0) AS clawed_back,
                coalesce(-sum(points), 0) AS contra
         FROM entries
+    ), lapsed AS (
+        SELECT hold_lots.lot_id, sum(hold_lots.points) AS points
+        FROM clock JOIN holds ON holds.status = 'held' AND holds.expires_at <= clock.now
+             JOIN hold_lots ON hold_lots.hold_id = holds.id
+        GROUP BY hold_lots.lot_id
+    ), judged AS (
+        SELECT accounts.member_id, accounts.debt_points, still.pending, lots.remaining_points,
+               lots.pinned_points - coalesce(lapsed.points, 0) AS pinned_points,
+               NOT still.pending
+               AND coalesce(CASE WHEN lots.sliding THEN accounts.sliding_expires_at
+                                 ELSE lots.expires_at END <= clock.now, false) AS due
+        FROM clock CROSS JOIN lots JOIN accounts USING (member_id)
+             LEFT JOIN lapsed ON lapsed.lot_id = lots.id
+             CROSS JOIN LATERAL (
+                 SELECT lots.pending AND (lots.matures_at IS NULL OR lots.matures_at > clock.now)
+             ) AS still(pending)
+        WHERE lots.remaining_points > 0
+    ), opened AS (
+        SELECT debt_points AS debt, count(*) AS lots,
+               count(*) FILTER (WHERE due AND remaining_points > pinned_points) AS due_lots,
+               coalesce(sum(remaining_points) FILTER (WHERE pending), 0) AS pending,
+               sum(pinned_points) AS held,
+               coalesce(sum(remaining_points - pinned_points) FILTER (WHERE due), 0) AS due,
+               coalesce(sum(remaining_points - pinned_points) FILTER (WHERE NOT (due OR pending)), 0) AS free
+        FROM judged GROUP BY member_id, debt_points
     ), lot AS (
-        SELECT count(*) AS lots_open, count(*) FILTER (WHERE due) AS due_lots,
-               coalesce(sum(free_points) FILTER (WHERE NOT pending AND NOT due), 0) AS live
-        FROM (
-            SELECT lots.pending, lots.remaining_points - lots.pinned_points AS free_points,
-                   NOT lots.pending AND lots.remaining_points > lots.pinned_points
-                   AND coalesce(CASE WHEN lots.sliding THEN accounts.sliding_expires_at
-                                     ELSE lots.expires_at END <= clock_timestamp(), false) AS due
-            FROM lots JOIN accounts USING (member_id)
-            WHERE lots.remaining_points > 0
-        ) AS opened
+        -- What became free by time repays debt, as in a balance: first what is due.
+        SELECT coalesce(sum(lots), 0) AS lots_open, coalesce(sum(due_lots), 0) AS due_lots,
+               coalesce(sum(pending), 0) AS pending, coalesce(sum(held), 0) AS held,
+               coalesce(sum(free - least(free, debt - least(due, debt))), 0) AS live,
+               coalesce(sum(least(free + due, debt)), 0) AS repaid
+        FROM opened
     ), account AS (
-        SELECT count(*) AS accounts, coalesce(sum(held_points), 0) AS held,
-               coalesce(sum(pending_points), 0) AS pending, coalesce(sum(debt_points), 0) AS debt,
+        SELECT count(*) AS accounts, coalesce(sum(debt_points), 0) AS debt,
                coalesce(sum(open_points + pending_points - debt_points), 0) AS balance
         FROM accounts
     ), mismatch AS (
@@ -111,7 +132,7 @@ SUMMARY = text(
     )
     SELECT entry.earned AS earned_points, entry.expired AS expired_points, entry.spent AS spent_points,
            entry.clawed_back AS clawed_back_points, lot.live AS available_points,
-           account.pending AS pending_points, account.held AS held_points, account.debt AS debt_points,
+           lot.pending AS pending_points, lot.held AS held_points, account.debt - lot.repaid AS debt_points,
            account.accounts, lot.lots_open, entry.entries, account.balance + entry.contra AS entries_sum,
            mismatch.accounts + moved.lots AS lot_mismatches, lot.due_lots,
            (SELECT count(*) FROM redemptions) AS redemptions,
