@@ -1,22 +1,14 @@
-"""A member's place in the tiers, and how time, orders, refunds, gifts and locks move it.
+"""One judgement of one member: what time, orders, refunds, gifts and locks make of the tier."""
 
-Three figures decide. What was done in the window up to now can raise a member at once. What was done since
-the beginning of the window in which the tier was reached justifies holding it: only a refund can bring that
-below the level. And what was done in the window that ends with the period decides whether the tier is
-prolonged. A judgement as of an instant is the same whenever it is made, so a late job changes nothing.
-"""
-
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from services.members.domain.people import Member
-from services.members.domain.terms import Lock, Terms
+from services.members.domain.terms import Lock
 from services.members.domain.tiers import Facts, Figures, Ladder, Level
 
-__all__ = ["Move", "buy", "days_to_look_at", "judge", "lock", "restore_tier", "tier_state", "unlock"]
+__all__ = ["Judgement", "Move"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,61 +27,7 @@ class Move:
     until: datetime | None = None
 
 
-def judge(
-    member: Member, ladder: Ladder, facts: Facts, *, now: datetime, at: datetime, reason: str
-) -> list[Move]:
-    """Put a member into the tier that is due as of `now`; return what befell it, in order.
-
-    `at` is when what changed the figures happened and `reason` what it was. A tier never changes before its
-    last change, so a late order moves it at that instant.
-    """
-    return _Judgement(member, ladder, facts, now, at, reason).run()
-
-
-def buy(
-    member: Member, ladder: Ladder, facts: Facts, *, now: datetime, level_name: str | None
-) -> list[Move] | str:
-    """Give a level that was paid for in points until its period ends; or say why not, changing nothing.
-
-    The member must have been judged as of `now`. A bought tier is not judged by orders until its end.
-    """
-    level = ladder.named(level_name)
-    if level is None:
-        return "no_tier_named" if level_name is None else "unknown_tier"
-    if member.terms.lock is not None:
-        return "tier_locked"
-    if level.rank <= member.tier_rank:
-        return "not_higher"
-    judgement = _Judgement(member, ladder, facts, now, now, "purchase")
-    judgement.give(level)
-    return judgement.moves
-
-
-def lock(member: Member, ladder: Ladder, facts: Facts, *, now: datetime, lock: Lock) -> list[Move]:
-    """Hold a member in a level, whatever else happens, until the lock ends."""
-    member.terms.lock = lock
-    return judge(member, ladder, facts, now=now, at=now, reason="lock")
-
-
-def unlock(member: Member, ladder: Ladder, facts: Facts, *, now: datetime) -> list[Move]:
-    """End a member's lock; the tier goes at once to what is earned now."""
-    held = member.terms.lock
-    if held is None:
-        return []
-    member.terms.lock = Lock(held.tier, now, held.actor, held.reason, held.locked_at)
-    return judge(member, ladder, facts, now=now, at=now, reason="lock_ended")
-
-
-def days_to_look_at(ladder: Ladder, terms: Terms, now: datetime) -> date | None:
-    """The first local day whose facts a judgement as of `now` may ask for; None if it asks for none."""
-    window = ladder.policy.window
-    firsts = [window.first_day(ladder.day_of(now)), terms.counts_from]
-    if terms.ends_at is not None and terms.ends_at <= now:
-        firsts.append(window.first_day_of_period(ladder.day_of(terms.ends_at)))
-    return min((first for first in firsts if first is not None), default=None)
-
-
-class _Judgement:
+class Judgement:
     """One judgement of one member, step by step."""
 
     def __init__(
@@ -369,44 +307,3 @@ class _Judgement:
 
 def _rank(level: Level | None) -> int:
     return -1 if level is None else level.rank
-
-
-def tier_state(member: Member) -> dict[str, Any]:
-    """What holds of a member's tier now, as JSON knows it; but for a lock, which holds whoever one is."""
-    terms, changed_at = member.terms, member.tier_changed_at
-    return {
-        "tier": member.tier,
-        "tier_rank": member.tier_rank,
-        "tier_version": member.tier_version,
-        "tier_changed_at": _text(changed_at),
-        "counts_from": _text(terms.counts_from),
-        "ends_at": _text(terms.ends_at),
-        "is_given": terms.is_given,
-    }
-
-
-def restore_tier(member: Member, state: Mapping[str, Any], at: datetime, reason: str) -> Move | None:
-    """Give a member the tier state back that it had; return the move at `at` if the rank changes by that."""
-    before, rank_before = member.tier, member.tier_rank
-    member.tier, member.tier_rank = state["tier"], state["tier_rank"]
-    member.tier_version = state["tier_version"]
-    member.tier_changed_at = _instant(state["tier_changed_at"])
-    terms, counts_from = member.terms, state.get("counts_from")
-    terms.clear()
-    terms.counts_from = None if counts_from is None else date.fromisoformat(counts_from)
-    terms.ends_at = _instant(state.get("ends_at"))
-    terms.is_given = state.get("is_given", False)
-    member.is_changed = member.has_new_profile = True
-    if member.tier_rank == rank_before:
-        return None
-    kind = "upgraded" if member.tier_rank > rank_before else "downgraded"
-    figures = Figures(member.person_spend_minor, member.person_purchases)
-    return Move(member.id, kind, before, member.tier, at, reason, figures, terms.ends_at)
-
-
-def _text(when: date | None) -> str | None:
-    return None if when is None else when.isoformat()
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
