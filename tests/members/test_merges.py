@@ -282,6 +282,45 @@ async def test_the_survivor_holds_the_better_of_both_bought_tiers_and_an_unmerge
     await shop.audit()
 
 
+@pytest.mark.parametrize(("survivor", "merged"), [("kim", "lee"), ("lee", "kim")])
+async def test_a_tier_that_was_paid_for_counts_on_when_a_better_one_has_lapsed(
+    shop: Shop, survivor: str, merged: str
+) -> None:
+    levels = [Level("bronze", 0, 0), Level("silver", 1, 20_000), Level("gold", 2, 50_000)]
+
+    async def set_period(months: int) -> None:
+        policy = Policy(period=Period("months", months), grace_days=1)
+        async with shop.database.transaction() as session:
+            await operations.replace_tiers(session, levels, policy, actor="test")
+
+    async def look(as_of: datetime) -> None:
+        async with shop.database.transaction() as session:
+            await operations.look_at_tiers(session, limit=10, as_of=as_of)
+
+    await shop.take(*(order(number, name) for number, name in enumerate(("kim", "lee"))))
+    await set_period(6)
+    await shop.buy_tier("kim", "silver")
+    _, _, _, silver_ends_at = await held(shop, "kim")
+    await set_period(3)
+    await shop.buy_tier("lee", "gold")
+    _, _, _, gold_ends_at = await held(shop, "lee")
+    assert gold_ends_at < silver_ends_at
+    await shop.merge(survivor, merged)
+    assert (await held(shop, survivor))[0] == "gold"
+    await look(gold_ends_at)
+    (_, _, at_risk) = (await shop.said("member.tier_at_risk"))[-1]
+    assert (at_risk["tier"], at_risk["to_tier"]) == ("gold", "silver")
+    await look(gold_ends_at + timedelta(days=1))
+    tier, _, is_given, ends_at = await held(shop, survivor)
+    assert (tier, is_given, ends_at) == ("silver", True, silver_ends_at)
+    ((_, _, downgraded),) = await shop.said("member.tier_downgraded")
+    assert (downgraded["from_tier"], downgraded["to_tier"]) == ("gold", "silver")
+    await shop.audit()
+    await look(silver_ends_at + timedelta(days=1))
+    assert (await held(shop, survivor))[0] == "bronze"
+    await shop.audit()
+
+
 async def test_a_member_that_leaves_takes_along_whoever_was_merged_into_it(shop: Shop) -> None:
     await shop.take(*(order(number, name) for number, name in enumerate("abc")))
     await shop.merge("b", "a")

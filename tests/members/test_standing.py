@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from services.members.domain import (
     Facts,
     Figures,
+    Gift,
     Ladder,
     Level,
     Lock,
@@ -305,6 +306,16 @@ def test_a_bought_tier_holds_until_the_end_of_its_period_and_no_refund_takes_it(
     assert case.member.terms.ends_at == datetime(2027, 2, 1, tzinfo=UTC)
     assert case.refund(date(2026, 1, 10), 20_000, date(2026, 3, 1)) == []
     assert case.on(date(2027, 1, 31)) == []
+    assert case.on(date(2027, 2, 1)) == ["downgraded bronze"]
+
+
+def test_a_bought_tier_counts_again_when_a_better_one_that_was_earned_is_refunded() -> None:
+    case = Case()
+    purchase(case, "gold", date(2026, 2, 1))
+    case.member.terms.bought = (Gift("gold", case.member.terms.ends_at),)
+    assert case.on(date(2026, 6, 1), 150_000) == ["upgraded top"]
+    assert case.refund(date(2026, 6, 1), 150_000, date(2026, 6, 2)) == ["downgraded gold"]
+    assert case.moves[-1].until == datetime(2027, 2, 1, tzinfo=UTC)
     assert case.on(date(2027, 2, 1)) == ["downgraded bronze"]
 
 

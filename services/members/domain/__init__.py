@@ -36,7 +36,7 @@ from services.members.domain.standing import (
     unlock,
 )
 from services.members.domain.tags import HeldTags, TagChange
-from services.members.domain.terms import Lock, Terms
+from services.members.domain.terms import Gift, Lock, Terms
 from services.members.domain.tiers import NOTHING, Facts, Figures, Ladder, Level, Period, Policy, Window
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "Erasure",
     "Facts",
     "Figures",
+    "Gift",
     "HeldTags",
     "IncomingOrder",
     "KnownOrder",

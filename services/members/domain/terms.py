@@ -1,9 +1,21 @@
 """On which terms a member holds a tier: since when it counts, until when it holds, and who locked it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import NamedTuple
 
-__all__ = ["PLAIN", "Lock", "Terms"]
+__all__ = ["PLAIN", "Gift", "Lock", "Terms"]
+
+
+class Gift(NamedTuple):
+    """A tier that holds until `ends_at` whatever is earned; None is for ever."""
+
+    tier: str | None
+    ends_at: datetime | None
+
+    def holds(self, at: datetime) -> bool:
+        """Say whether it still holds at an instant."""
+        return self.ends_at is None or self.ends_at > at
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +47,22 @@ class Terms:
     # Bought, or kept by a rule: not judged by what was earned before the period ends.
     is_given: bool = False
     lock: Lock | None = None
+    # What was paid for, on record: it is due until its end, even if something better has been held since.
+    bought: tuple[Gift, ...] = ()
 
     def clear(self) -> None:
-        """Make the terms plain again, but for a lock."""
+        """Make the terms plain again, but for a lock and what was paid for."""
         self.counts_from = self.ends_at = self.falls_at = self.falls_reason = None
         self.is_given = False
 
     def copy(self) -> "Terms":
         """Return terms of their own that say the same."""
-        return Terms(
-            self.counts_from, self.ends_at, self.falls_at, self.falls_reason, self.is_given, self.lock
-        )
+        return replace(self)
+
+    def gifts(self, tier: str | None, at: datetime) -> list[Gift]:
+        """Return what holds at an instant whatever is earned; `tier` is what is held on these terms."""
+        held = [Gift(tier, self.ends_at)] if self.is_given else []
+        return [gift for gift in (*held, *self.bought) if gift.holds(at)]
 
     @property
     def is_plain(self) -> bool:

@@ -116,6 +116,7 @@ tier_purchases = Table(
     Column("declined_reason", Text),
     Column("until", INSTANT),
     Column("decided_at", INSTANT, nullable=False),
+    Index("ix_tier_purchases_member_id", "member_id"),
 )
 
 # What befell the tiers of members, in the order in which it was found out. Rows are only ever added.

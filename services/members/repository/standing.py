@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.members.domain import Facts, Figures, Ladder, Lock, Member, Move, Terms
+from services.members.domain import Facts, Figures, Gift, Ladder, Lock, Member, Move, Terms
 from shared.database import copy_rows
 
 __all__ = [
@@ -37,7 +37,19 @@ TERMS_COLUMNS = (
     " lock_reason, locked_at, look_at"
 )
 
-TERMS = text(f"SELECT {TERMS_COLUMNS} FROM tier_terms WHERE member_id = ANY(CAST(:ids AS uuid[]))")  # noqa: S608 - constants
+# With what was paid for and still holds: it is due even if something better was held meanwhile.
+TERMS = text(
+    f"""
+    SELECT {TERMS_COLUMNS}, bought.tiers AS bought_tiers, bought.untils AS bought_untils
+    FROM tier_terms AS held CROSS JOIN LATERAL (
+        SELECT array_agg(p.tier) AS tiers, array_agg(p.until) AS untils
+        FROM tier_purchases AS p
+        WHERE p.member_id = held.member_id AND p.declined_reason IS NULL
+          AND (p.until IS NULL OR p.until > clock_timestamp())
+    ) AS bought
+    WHERE member_id = ANY(CAST(:ids AS uuid[]))
+    """  # noqa: S608 - constants
+)
 
 SAVE_TERMS = text(
     f"""
@@ -273,4 +285,5 @@ def _terms(row: Any) -> Terms:
     lock = None
     if row.lock_tier is not None:
         lock = Lock(row.lock_tier, row.lock_until, row.lock_actor, row.lock_reason, row.locked_at)
-    return Terms(row.counts_from, row.ends_at, row.falls_at, row.falls_reason, row.is_given, lock)
+    bought = tuple(map(Gift, row.bought_tiers or (), row.bought_untils or ()))
+    return Terms(row.counts_from, row.ends_at, row.falls_at, row.falls_reason, row.is_given, lock, bought)

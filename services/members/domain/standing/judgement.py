@@ -56,7 +56,7 @@ class Judgement:
             self._release(terms.lock)
         figures = self.facts.between(self._first_day(self.now))
         earned = ladder.earned(figures)
-        self._inherit(earned, figures)
+        self._accept(earned, figures)
         held = ladder.named(member.tier)
         if held is None:
             self._settle(self._floored(earned), figures)
@@ -72,6 +72,7 @@ class Judgement:
             if _rank(earned) > member.tier_rank:
                 # What ended before anybody looked, and was earned anew since.
                 self._settle(earned, figures)
+        self._accept(earned, figures)
         if terms.falls_reason == "period_end" and (terms.ends_at is None or terms.ends_at > self.now):
             # A new table has moved the end that was announced.
             terms.falls_at = terms.falls_reason = None
@@ -101,28 +102,37 @@ class Judgement:
         figures = self.facts.between(self._first_day(self.now))
         self._settle(self._floored(self.ladder.earned(figures)), figures)
 
-    def _inherit(self, earned: Level | None, figures: Figures) -> None:
-        """Hold the best tier that was given to somebody merged into the member, while it lasts.
+    def _gift(self, at: datetime) -> tuple[Level, datetime | None] | None:
+        """Return the best level that the member paid for, or was given as one merged into it, and its end.
 
-        Theirs stays with them as it is: judged anew each time, it needs no undoing when the two are parted.
+        Each stays with whom it was given to: looked up anew each time, it needs no undoing when they part.
         """
+        merged = [gift for alias in self.member.merged for gift in alias.terms.gifts(alias.tier, at)]
+        paid_for = [gift for gift in self.terms.bought if gift.holds(at)]
         gifts = [
-            (level.rank, alias.terms.ends_at is None, alias.terms.ends_at, alias.terms)
-            for alias in self.member.merged
-            if (level := self.ladder.named(alias.tier)) is not None
-            and alias.terms.is_given
-            and (alias.terms.ends_at is None or alias.terms.ends_at > self.now)
+            (level, gift.ends_at)
+            for gift in (*merged, *paid_for)
+            if (level := self.ladder.named(gift.tier)) is not None
         ]
-        if not gifts:
+        return max(gifts, key=lambda gift: (gift[0].rank, gift[1] is None, gift[1] or at), default=None)
+
+    def _accept(self, earned: Level | None, figures: Figures) -> None:
+        """Hold the best level that was given, while it lasts, unless one as good is held or earned."""
+        gift = self._gift(self.now)
+        if gift is None:
             return
-        rank, _, ends_at, theirs = max(gifts, key=lambda gift: (gift[0], gift[1], gift[2] or self.now))
-        level = next(level for level in self.ladder.levels if level.rank == rank)
-        if rank <= _rank(earned) or rank < self.member.tier_rank or self._holds(level):
+        level, ends_at = gift
+        if level.rank <= _rank(earned) or level.rank < self.member.tier_rank or self._holds(level):
             return
-        self.terms.clear()
-        self.terms.counts_from, self.terms.ends_at = theirs.counts_from, ends_at
-        self.terms.is_given = True
-        self._put(level, self.at, self.reason, figures)
+        at, reason = self.at, self.reason
+        if self.moves and self.moves[-1].kind == "downgraded":
+            # It has not fallen as far as that.
+            fall = self.moves.pop()
+            at, reason, self.member.tier = fall.at, fall.reason, fall.from_tier
+            self.member.tier_rank = _rank(self.ladder.named(fall.from_tier))
+        self._begin(level, self._first_day(self.now), self.now)
+        self.terms.ends_at, self.terms.is_given = ends_at, True
+        self._put(level, at, reason, figures)
 
     def _holds(self, level: Level) -> bool:
         """Say whether the member holds a level on terms of its own that last."""
@@ -268,6 +278,9 @@ class Judgement:
         if (terms.falls_at, terms.falls_reason) == (falls_at, reason):
             return
         terms.falls_at, terms.falls_reason = falls_at, reason
+        gift = self._gift(falls_at)
+        if gift is not None and gift[0].rank > _rank(target):
+            target = gift[0]
         to_tier = None if target is None else target.name
         self._say("at_risk", self.member.tier, to_tier, self.now, reason, figures, falls_at)
 
