@@ -1,11 +1,11 @@
-"""The service's own PostgreSQL: engine, transactions, bulk copies, and what counts as an outage.
+"""The service's own PostgreSQL: engine, transactions, and what counts as an outage.
 
 The edge (HTTP route, consumer loop, job runner) opens a transaction and so commits it; operations and
 repositories only ever receive the session.
 """
 
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from shared import metrics
 from shared.statements import StatementSession
 
-__all__ = ["Database", "is_outage", "is_transient", "new_metadata"]
+__all__ = ["Database", "is_outage", "is_transient", "new_metadata", "savepoint"]
 
 NAMING_CONVENTION = {
     "ix": "ix_%(column_0_label)s",
@@ -83,23 +83,22 @@ class Database:
                 "command_timeout": statement_timeout_seconds + 10,
             },
         )
-        settings: dict[str, Any] = {"expire_on_commit": False, "autoflush": False, "class_": StatementSession}
-        self._sessions = async_sessionmaker(self.engine, **settings)
+        settings: dict[str, Any] = {"expire_on_commit": False, "autoflush": False}
+        self._sessions = async_sessionmaker(self.engine, class_=StatementSession, **settings)
         self._readers = async_sessionmaker(
-            self.engine.execution_options(postgresql_readonly=True), **settings
+            self.engine.execution_options(postgresql_readonly=True), class_=StatementSession, **settings
         )
         self._glances = async_sessionmaker(
-            self.engine.execution_options(isolation_level="AUTOCOMMIT"),
-            expire_on_commit=False,
-            autoflush=False,
+            self.engine.execution_options(isolation_level="AUTOCOMMIT"), **settings
         )
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
+    async def transaction(self) -> AsyncIterator[StatementSession]:
         """Yield a session whose work is committed on a clean exit and rolled back on an exception."""
         with _measured("write"):
             async with self._sessions() as session, session.begin():
                 yield session
+                await session.catch_up()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
@@ -151,17 +150,13 @@ class Database:
         await self.engine.dispose()
 
 
-async def copy_rows(
-    session: AsyncSession, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
-) -> None:
-    """Append rows to a table in the session's transaction by binary `COPY`.
-
-    Half the work of an `INSERT … SELECT unnest(…)` of a thousand rows on both sides; a round trip more for
-    one. There is no ON CONFLICT: who copies knows by a lock that the rows are new. Errors are the driver's.
-    """
+@asynccontextmanager
+async def savepoint(session: AsyncSession) -> AsyncIterator[None]:
+    """Take back what was done inside, and only that, if it ends in an exception."""
     assert isinstance(session, StatementSession)
-    driver = await session.driver()
-    await driver.copy_records_to_table(table, records=rows, columns=list(columns))
+    await session.catch_up()
+    async with session.begin_nested():
+        yield
 
 
 def new_metadata() -> MetaData:

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.problems import IdempotencyConflict
+from shared.writing import Write, write
 
 __all__ = [
     "Answer",
@@ -91,7 +92,7 @@ ANSWERS = text(
     """
 )
 
-STORE = text(
+STORE = Write(
     """
     UPDATE idempotency AS stored SET status = answer.status, body = answer.body
     FROM unnest(CAST(:scopes AS text[]), CAST(:keys AS text[]), CAST(:statuses AS smallint[]),
@@ -100,7 +101,7 @@ STORE = text(
     """
 )
 
-RELEASE = text(
+RELEASE = Write(
     """
     DELETE FROM idempotency
     WHERE (scope, key) IN (SELECT * FROM unnest(CAST(:scopes AS text[]), CAST(:keys AS text[])))
@@ -167,7 +168,8 @@ async def store(session: AsyncSession, answers: Sequence[tuple[Claim, Answer]]) 
     """Keep the answers of claims that this transaction holds."""
     if not answers:
         return
-    await session.execute(
+    await write(
+        session,
         STORE,
         {
             "scopes": [item.scope for item, _ in answers],
@@ -181,9 +183,8 @@ async def store(session: AsyncSession, answers: Sequence[tuple[Claim, Answer]]) 
 async def release(session: AsyncSession, claims: Sequence[Claim]) -> None:
     """Give back claims whose command was refused: a refusal has no effect to protect."""
     if claims:
-        await session.execute(
-            RELEASE, {"scopes": [item.scope for item in claims], "keys": [item.key for item in claims]}
-        )
+        keys = {"scopes": [item.scope for item in claims], "keys": [item.key for item in claims]}
+        await write(session, RELEASE, keys)
 
 
 async def forget(session: AsyncSession, words: Collection[str]) -> Counter[str]:

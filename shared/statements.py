@@ -4,10 +4,15 @@ SQLAlchemy takes three times as long over a small statement as the driver does: 
 up, switches greenlets and builds a cursor. A transaction of fifteen statements spends most of its processor
 time there. So the first statement of a transaction goes through SQLAlchemy, which begins it; from then on a
 `text()` that was executed before goes to the driver, and its rows come back as the same kind of result.
+
+The other half of a small transaction is waiting: every statement is a round trip. Nobody waits for what a
+`Write` returns, so a session keeps it until something is read, or the transaction ends, and then has all that
+it kept executed as one statement.
 """
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import asyncpg
@@ -18,7 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import SessionTransaction
 from sqlalchemy.types import NullType
 
-__all__ = ["StatementSession"]
+__all__ = ["StatementSession", "Write"]
+
+
+PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 
 
 class _Counted(IteratorResult[Any]):
@@ -53,15 +61,89 @@ class _Known:
 _known: WeakKeyDictionary[TextClause, _Known] = WeakKeyDictionary()
 
 
+class Write:
+    """An INSERT, UPDATE or DELETE of rows of one table that depends on nothing but its parameters, `:name`.
+
+    Writes of different tables can be one statement: each sees the database as it was before all of them
+    (PostgreSQL's manual, "Data-Modifying Statements in WITH"). So one that reads a table is no `Write`.
+    `then` is an expression to evaluate once, beside it.
+    """
+
+    def __init__(self, sql: str, *, then: str | None = None) -> None:
+        self.sql = " ".join(sql.split())
+        self.then = then
+        found = re.match(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)", self.sql)
+        assert found is not None, "a write begins with what it does to which table"
+        self.table = found[1]
+        self.names = list(dict.fromkeys(PARAMETER.findall(self.sql)))
+
+    def numbered(self, first: int) -> str:
+        """Return the statement with its parameters numbered from `first` on, in the order of `names`."""
+        return PARAMETER.sub(lambda name: f"${first + self.names.index(name[1])}", self.sql)
+
+
+class _Deferred(NamedTuple):
+    write: Write
+    parameters: Mapping[str, Any]
+
+
+# What each combination of writes is as one statement. They are as many as there are ways through the code.
+_together: dict[tuple[Write, ...], str] = {}
+
+
+def _one_statement(writes: tuple[Write, ...]) -> str:
+    parts: list[str] = []
+    parameters = 0
+    for number, write in enumerate(writes):
+        parts.append(f"w{number} AS ({write.numbered(parameters + 1)})")
+        parameters += len(write.names)
+    return f"WITH {', '.join(parts)} SELECT {', '.join(write.then for write in writes if write.then)}"
+
+
 class StatementSession(AsyncSession):
     """An `AsyncSession` that is quick about `text()`; whatever else it is given takes the usual way."""
 
     # The transaction that SQLAlchemy has begun in the database, and the connection it has for it.
     _begun: SessionTransaction | None = None
     _driver: asyncpg.Connection | None = None
+    _deferred: Sequence[_Deferred] = ()
+
+    async def defer(self, write: Write, parameters: Mapping[str, Any]) -> None:
+        """Have a write executed before anything else is, together with others, or else at the end.
+
+        Its errors are raised then. Writes of one table follow each other in their order.
+        """
+        if any(write.table == earlier.write.table for earlier in self._deferred):
+            await self.catch_up()
+        self._deferred = [*self._deferred, _Deferred(write, parameters)]
+        # A savepoint takes back what came after it, so nothing that did may be left for later.
+        if self.sync_session.in_nested_transaction():
+            await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Execute what was deferred."""
+        if not self._deferred:
+            return
+        deferred, self._deferred = self._deferred, ()
+        writes = tuple(item.write for item in deferred)
+        sql = _together.get(writes)
+        if sql is None:
+            sql = _together[writes] = _one_statement(writes)
+        values = [item.parameters[name] for item in deferred for name in item.write.names]
+        driver = await self.driver()
+        try:
+            await driver.execute(sql, *values)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise await self._translated(error, sql) from error
+
+    def begin_nested(self) -> Any:
+        """Open a savepoint; `shared.database.savepoint` sees to it that nothing from before it waits."""
+        assert not self._deferred, "what waits would be taken back with the savepoint"
+        return super().begin_nested()
 
     async def execute(self, statement: Any, params: Any = None, **options: Any) -> Any:
         """Execute a statement, straight by the driver where that is possible."""
+        await self.catch_up()
         if type(statement) is not TextClause or options or not (params is None or type(params) is dict):
             return await super().execute(statement, params, **options)
         # Who opens a savepoint waits for an error of SQLAlchemy's.
@@ -85,7 +167,8 @@ class StatementSession(AsyncSession):
         return (await self.execute(statement, params, **options)).scalar()
 
     async def driver(self) -> asyncpg.Connection:
-        """Return the driver's connection, with the transaction begun."""
+        """Return the driver's connection, with the transaction begun and nothing deferred."""
+        await self.catch_up()
         driver = await self._begun_driver()
         if driver is None:
             # SQLAlchemy begins the transaction with the first statement that it sees.

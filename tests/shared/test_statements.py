@@ -10,7 +10,10 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database import Database, copy_rows, is_outage, is_transient
+from shared.clock import utc_now
+from shared.database import Database, is_outage, is_transient, savepoint
+from shared.statements import StatementSession
+from shared.writing import COPIED_ROWS, Append, Write, append, write
 from tests.fixtures.platform import journal
 
 # The first time SQLAlchemy is asked, and the driver from then on.
@@ -22,6 +25,19 @@ CHANGE = text("UPDATE journal SET entry = :entry WHERE key = ANY(CAST(:keys AS t
 NAMED = text("SELECT key FROM journal WHERE key IN :keys ORDER BY key").bindparams(
     bindparam("keys", expanding=True)
 )
+JOURNAL = Append("journal", key="text", entry="text")
+SAY = Append(
+    "outbox",
+    then="set_config('said.last', 'yes', true)",
+    event_id="uuid",
+    topic="text",
+    key="text",
+    type="text",
+    version="smallint",
+    payload="text",
+    occurred_at="timestamptz",
+)
+CHANGE_LATER = Write("UPDATE journal SET entry = :entry WHERE key = ANY(CAST(:keys AS text[]))")
 TYPES = text(
     """
     SELECT CAST(:id AS uuid) AS id, CAST(:amount AS numeric) AS amount, CAST(:document AS jsonb) AS document,
@@ -66,16 +82,19 @@ async def test_what_was_touched_is_counted(session: AsyncSession) -> None:
         assert changed.rowcount == 2  # type: ignore[attr-defined]  # both kinds of result have it
 
 
-async def test_a_copy_may_come_first_or_later(platform_database: Database) -> None:
+@pytest.mark.parametrize("count", [1, COPIED_ROWS])
+async def test_rows_may_be_appended_first_or_later(platform_database: Database, count: int) -> None:
     async with platform_database.transaction() as session:
-        await copy_rows(session, "journal", ["key", "entry"], [("a", "1")])
+        await append(session, JOURNAL, [("a", str(number)) for number in range(count)])
         await session.execute(ADD, {"keys": ["b"], "entry": "1"})
-        await copy_rows(session, "journal", ["key", "entry"], [("c", "1")])
+        await append(session, JOURNAL, [("c", str(number)) for number in range(count)])
     with contextlib.suppress(RuntimeError):
         async with platform_database.transaction() as session:
-            await copy_rows(session, "journal", ["key", "entry"], [("d", "1")])
+            await append(session, JOURNAL, [("d", "1")] * count)
             raise RuntimeError
-    assert [key for key, _ in await journal(platform_database)] == ["a", "b", "c"]
+    numbers = [str(number) for number in range(count)]
+    wanted = [*(("a", number) for number in numbers), ("b", "1"), *(("c", number) for number in numbers)]
+    assert await journal(platform_database) == wanted
 
 
 async def test_errors_are_those_of_sqlalchemy(platform_database: Database) -> None:
@@ -161,3 +180,65 @@ async def test_a_sacrificed_transaction_is_known_as_one(platform_database: Datab
             with pytest.raises(DBAPIError) as caught:
                 await lock_it()
             assert is_transient(caught.value)
+
+
+def said(key: str) -> tuple[object, ...]:
+    return (uuid4(), "orders", key, "order.paid", 1, "{}", utc_now())
+
+
+async def test_what_is_only_written_is_one_statement(session: AsyncSession) -> None:
+    await session.execute(READ, {"entry": "0"})
+    assert isinstance(session, StatementSession)
+    driver = await session.driver()
+    asked: list[str] = []
+    with driver.query_logger(lambda query: asked.append(query.query)):
+        await append(session, JOURNAL, [("a", "1"), ("b", "1")])
+        await append(session, SAY, [said("a")])
+        assert asked == []
+        assert (await session.scalars(READ, {"entry": "1"})).all() == ["a", "b"]
+    (writing,) = [query for query in asked if "INTO" in query]
+    assert "INTO journal" in writing and "INTO outbox" in writing
+    assert await session.scalar(text("SELECT key FROM outbox")) == "a"
+    assert await session.scalar(text("SELECT current_setting('said.last')")) == "yes"
+
+
+async def test_writes_of_one_table_follow_each_other(session: AsyncSession) -> None:
+    await append(session, JOURNAL, [("a", "1"), ("b", "1")])
+    await write(session, CHANGE_LATER, {"keys": ["a"], "entry": "2"})
+    await write(session, CHANGE_LATER, {"keys": ["a", "b"], "entry": "3"})
+    await append(session, JOURNAL, [("c", "1")])
+    assert [(key, entry) for key, entry, _ in await session.execute(READ, {"entry": "3"})] == [
+        ("a", "3"),
+        ("b", "3"),
+    ]
+    assert (await session.scalars(READ, {"entry": "1"})).all() == ["c"]
+
+
+async def test_a_deferred_error_is_raised_where_the_session_reads_or_ends(
+    platform_database: Database,
+) -> None:
+    async with platform_database.transaction() as session:
+        await session.execute(text("CREATE UNIQUE INDEX ON journal (key)"))
+
+    async def add_twice(*, then_read: bool) -> None:
+        async with platform_database.transaction() as session:
+            await append(session, JOURNAL, [("a", "1"), ("a", "hidden")])
+            if then_read:
+                await session.execute(READ, {"entry": "1"})
+
+    for then_read in (True, False):
+        with pytest.raises(IntegrityError) as caught:
+            await add_twice(then_read=then_read)
+        assert "hidden" not in str(caught.value)
+    assert await journal(platform_database) == []
+
+
+async def test_a_savepoint_takes_back_what_came_after_it_and_no_more(platform_database: Database) -> None:
+    async with platform_database.transaction() as session:
+        await append(session, JOURNAL, [("before", "1")])
+        with contextlib.suppress(RuntimeError):
+            async with savepoint(session):
+                await append(session, JOURNAL, [("inside", "1")])
+                raise RuntimeError
+        await append(session, JOURNAL, [("after", "1")])
+    assert [key for key, _ in await journal(platform_database)] == ["before", "after"]

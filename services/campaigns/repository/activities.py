@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.campaigns.domain import Offer
+from shared.database import savepoint
 
 # Written once, because whoever asks for the state must get the same answer.
 STATE = """
@@ -182,7 +183,7 @@ async def lock_skus(session: AsyncSession, values: dict[str, Any], skus: Sequenc
         "ends_at": values["ends_at"],
     }
     try:
-        async with session.begin_nested():
+        async with savepoint(session):
             await session.execute(LOCK_SKUS, {**window, "promotion_id": values["activity_id"]})
     except IntegrityError as error:
         if getattr(error.orig, "sqlstate", None) != "23P01":

@@ -8,6 +8,8 @@ from sqlalchemy import Row, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.database import savepoint
+
 INSERT_PROMOTION = text(
     """
     INSERT INTO promotions (promotion_id, reference, name, kind, amount_minor, currency, percent,
@@ -118,7 +120,7 @@ LIST_COUPONS = text(
 async def insert_promotion(session: AsyncSession, values: dict[str, Any]) -> Row[Any] | None:
     """Write a promotion; None if its reference is taken."""
     try:
-        async with session.begin_nested():
+        async with savepoint(session):
             return (await session.execute(INSERT_PROMOTION, values)).one()
     except IntegrityError as error:
         if "uq_promotions_reference" not in str(error.orig):

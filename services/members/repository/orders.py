@@ -10,8 +10,8 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.members.domain import IncomingOrder, KnownOrder, Line, OrderKey
-from shared.database import copy_rows
+from services.members.domain import IncomingOrder, KnownOrder, OrderKey
+from shared.writing import Append, append
 
 __all__ = [
     "cancel_orders",
@@ -60,7 +60,21 @@ INSERT_ORDERS = text(
 )
 
 # The fields of a line are named like the columns.
-LINE_COLUMNS = ("order_id", *Line._fields)
+# An order's id, and the fields of Line in their order.
+ORDER_LINES = Append(
+    "order_lines",
+    order_id="uuid",
+    line_no="integer",
+    sku="text",
+    product_id="text",
+    title="text",
+    category="text",
+    quantity="integer",
+    unit_price_minor="bigint",
+    discount_minor="bigint",
+    tax_minor="bigint",
+    unit_cost_minor="bigint",
+)
 
 PAY = text(
     """
@@ -210,9 +224,8 @@ async def insert_orders(
 
 async def insert_lines(session: AsyncSession, orders: Sequence[tuple[KnownOrder, IncomingOrder]]) -> None:
     """Write the lines of orders that this transaction wrote."""
-    if orders:
-        rows = [(known.id, *line) for known, stated in orders for line in stated.lines]
-        await copy_rows(session, "order_lines", LINE_COLUMNS, rows)
+    rows = [(known.id, *line) for known, stated in orders for line in stated.lines]
+    await append(session, ORDER_LINES, rows)
 
 
 async def pay_orders(session: AsyncSession, orders: Sequence[KnownOrder]) -> None:

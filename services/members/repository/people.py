@@ -11,10 +11,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import Link, Member
-from shared.database import copy_rows
 from shared.events import Consent as ConsentSaid
 from shared.events import ContactPoint as ContactPointSaid
 from shared.ids import new_ids
+from shared.writing import Append, append
 
 __all__ = [
     "Customer",
@@ -52,11 +52,34 @@ class Snapshot(NamedTuple):
 Customer = tuple[str, str]
 """(source, external customer id)."""
 
-COLUMNS = (
-    "id, display_name, locale, time_zone, country, birthday, attributes_stated_at, tier, tier_rank,"
-    " tier_changed_at, tier_version, spend_minor, orders_count, last_order_at, revision, purchases_count,"
-    " first_purchase_at, last_purchase_at, has_tier_terms, stage, stage_since, stage_look_at, stage_is_stale"
+# In the order of the fields of Member, and of ROWS.
+MEMBERS = Append(
+    "members",
+    id="uuid",
+    display_name="text",
+    locale="text",
+    time_zone="text",
+    country="text",
+    birthday="date",
+    attributes_stated_at="jsonb",
+    tier="text",
+    tier_rank="integer",
+    tier_changed_at="timestamptz",
+    tier_version="integer",
+    spend_minor="bigint",
+    orders_count="integer",
+    last_order_at="timestamptz",
+    revision="bigint",
+    purchases_count="integer",
+    first_purchase_at="timestamptz",
+    last_purchase_at="timestamptz",
+    has_tier_terms="boolean",
+    stage="text",
+    stage_since="timestamptz",
+    stage_look_at="timestamptz",
+    stage_is_stale="boolean",
 )
+COLUMNS = ", ".join(MEMBERS.columns)
 
 ROWS = """
     unnest(CAST(:ids AS uuid[]), CAST(:names AS text[]), CAST(:locales AS text[]), CAST(:zones AS text[]),
@@ -308,8 +331,8 @@ def _persons(rows: Iterable[Row[Any]]) -> dict[UUID, Member]:
 async def insert_members(session: AsyncSession, members: Sequence[Member]) -> None:
     """Write the rows of new members."""
     if members:
-        rows = zip(*_member_columns(members).values(), strict=True)
-        await copy_rows(session, "members", COLUMNS.split(", "), rows)
+        rows = list(zip(*_member_columns(members).values(), strict=True))
+        await append(session, MEMBERS, rows)
 
 
 async def update_members(session: AsyncSession, members: Sequence[Member]) -> None:

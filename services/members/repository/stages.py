@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database import copy_rows
+from shared.writing import Append, append
 
 __all__ = ["StageChange", "due_members", "history_page", "insert_history", "purchases", "swept", "take_sweep"]
 
@@ -26,6 +26,22 @@ class StageChange(NamedTuple):
     expected_interval_days: int
     strategy: str | None
     rules_version: int
+
+
+# In the order of StageChange.
+STAGE_HISTORY = Append(
+    "stage_history",
+    member_id="uuid",
+    from_stage="text",
+    to_stage="text",
+    at="timestamptz",
+    reason="text",
+    purchases="integer",
+    recency_days="integer",
+    expected_interval_days="integer",
+    strategy="text",
+    rules_version="integer",
+)
 
 
 PURCHASES = text(
@@ -117,8 +133,7 @@ async def swept(session: AsyncSession, version: int, *, swept_to: UUID | None, i
 
 async def insert_history(session: AsyncSession, changes: Sequence[StageChange]) -> None:
     """Write down changes of stage."""
-    if changes:
-        await copy_rows(session, "stage_history", StageChange._fields, changes)
+    await append(session, STAGE_HISTORY, changes)
 
 
 async def history_page(

@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import Facts, Figures, Gift, Ladder, Lock, Member, Move, Terms
-from shared.database import copy_rows
+from shared.writing import Append, append
 
 __all__ = [
     "Past",
@@ -119,19 +119,20 @@ DUE = text(
     """
 )
 
-HISTORY_COLUMNS = (
-    "member_id",
-    "kind",
-    "from_tier",
-    "to_tier",
-    "at",
-    "until",
-    "reason",
-    "actor",
-    "spend_minor",
-    "orders",
-    "points",
-    "tier_version",
+TIER_HISTORY = Append(
+    "tier_history",
+    member_id="uuid",
+    kind="text",
+    from_tier="text",
+    to_tier="text",
+    at="timestamptz",
+    until="timestamptz",
+    reason="text",
+    actor="text",
+    spend_minor="bigint",
+    orders="integer",
+    points="bigint",
+    tier_version="integer",
 )
 
 HISTORY_PAGE = text(
@@ -144,7 +145,15 @@ HISTORY_PAGE = text(
     """
 )
 
-PURCHASE_COLUMNS = ("redemption_id", "member_id", "tier", "declined_reason", "until", "decided_at")
+TIER_PURCHASES = Append(
+    "tier_purchases",
+    redemption_id="uuid",
+    member_id="uuid",
+    tier="text",
+    declined_reason="text",
+    until="timestamptz",
+    decided_at="timestamptz",
+)
 
 
 async def terms(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Terms]:
@@ -264,7 +273,7 @@ async def insert_history(session: AsyncSession, past: Sequence[Past], *, version
             )
             for move, actor in past
         ]
-        await copy_rows(session, "tier_history", HISTORY_COLUMNS, rows)
+        await append(session, TIER_HISTORY, rows)
 
 
 async def history_page(
@@ -277,8 +286,7 @@ async def history_page(
 
 async def insert_purchases(session: AsyncSession, purchases: Sequence[Purchase]) -> None:
     """Write down what became of tiers that were paid for in points."""
-    if purchases:
-        await copy_rows(session, "tier_purchases", PURCHASE_COLUMNS, purchases)
+    await append(session, TIER_PURCHASES, purchases)
 
 
 def _terms(row: Any) -> Terms:

@@ -1,7 +1,7 @@
 """Statements on points that are moved by hand."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database import copy_rows
+from shared.writing import Append, append, columns
 
 
 @dataclass(slots=True)
@@ -43,7 +43,24 @@ class _Decision(NamedTuple):
     entry_id: UUID | None
 
 
-COLUMNS = tuple(AdjustmentRow.__dataclass_fields__)
+# In the order of AdjustmentRow.
+ADJUSTMENTS = Append(
+    "adjustments",
+    id="uuid",
+    member_id="uuid",
+    points="bigint",
+    reason="text",
+    expires_at="timestamptz",
+    allow_debt="boolean",
+    status="text",
+    actor="text",
+    requested_at="timestamptz",
+    lapses_at="timestamptz",
+    decided_by="text",
+    decided_at="timestamptz",
+    decision_reason="text",
+    entry_id="uuid",
+)
 # A proposal whose time is over has lapsed, whether or not the job has been round.
 SHOWN = """
     SELECT id, member_id, points, reason, expires_at, allow_debt,
@@ -101,9 +118,7 @@ LAPSE = text(
 
 async def add(session: AsyncSession, rows: Sequence[AdjustmentRow]) -> None:
     """Keep what was posted or proposed."""
-    if rows:
-        values = [tuple(getattr(row, name) for name in COLUMNS) for row in rows]
-        await copy_rows(session, "adjustments", COLUMNS, values)
+    await append(session, ADJUSTMENTS, list(map(astuple, rows)))
 
 
 async def moved_since(
@@ -126,8 +141,7 @@ async def decide(session: AsyncSession, rows: Sequence[AdjustmentRow]) -> None:
     """Write what was decided."""
     if rows:
         values = [_Decision(*(getattr(row, name) for name in _Decision._fields)) for row in rows]
-        columns = zip(*values, strict=True)
-        await session.execute(DECIDE, {f"p{number}": column for number, column in enumerate(columns)})
+        await session.execute(DECIDE, columns(values))
 
 
 async def listed(

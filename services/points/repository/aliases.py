@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import Account
 from services.points.repository.ledger import OPEN_ACCOUNTS
+from shared.writing import columns
 
 
 @dataclass(slots=True)
@@ -151,8 +152,7 @@ POINT_ACCOUNTS = text(
 
 async def _write(session: AsyncSession, statement: TextClause, rows: Sequence[Any], **more: Any) -> None:
     if rows:
-        columns = {f"p{number}": column for number, column in enumerate(zip(*rows, strict=True))}
-        await session.execute(statement, columns | more)
+        await session.execute(statement, columns(rows) | more)
 
 
 async def lock_merges(session: AsyncSession) -> None:

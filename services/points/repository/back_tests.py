@@ -12,6 +12,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain.trial import Trial
+from shared.writing import columns
 
 Status = Literal["running", "judging_tiers", "done"]
 
@@ -230,8 +231,7 @@ async def refunded(session: AsyncSession, order_ids: Sequence[UUID]) -> list[UUI
 async def add_answers(session: AsyncSession, answers: Sequence[TierAnswer]) -> None:
     """Keep what was said of tiers, each part once."""
     if answers:
-        columns = zip(*sorted(answers), strict=True)
-        await session.execute(ADD_ANSWERS, {f"p{number}": column for number, column in enumerate(columns)})
+        await session.execute(ADD_ANSWERS, columns(sorted(answers)))
 
 
 async def finish_back_tests(session: AsyncSession) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain.caps import Window
 from services.points.domain.rule_sets import PROGRAM
+from shared.writing import columns
 
 
 class BirthdayRow(NamedTuple):
@@ -84,10 +85,6 @@ BIRTHDAYS = text(
 )
 
 
-def _columns(rows: Iterable[tuple[object, ...]]) -> dict[str, tuple[object, ...]]:
-    return {f"p{number}": column for number, column in enumerate(zip(*sorted(rows), strict=True))}
-
-
 async def usage(session: AsyncSession, windows: Iterable[Window]) -> dict[Window, int]:
     """Return what is used of windows, for the rest of the transaction; the members' accounts are locked."""
     asked = set(windows)
@@ -95,7 +92,7 @@ async def usage(session: AsyncSession, windows: Iterable[Window]) -> dict[Window
         return {}
     budgets = [window for window in asked if window.subject_id == PROGRAM]
     if budgets:
-        await session.execute(LOCK_BUDGETS, _columns(budgets))
+        await session.execute(LOCK_BUDGETS, columns(sorted(budgets)))
     subjects = {window.subject_id for window in asked}
     aliases = await session.execute(ALIASES, {"member_ids": list(subjects)})
     roots = {row.member_id: row.merged_into for row in aliases} | {id_: id_ for id_ in subjects}
@@ -112,7 +109,7 @@ async def add_usage(session: AsyncSession, added: Mapping[Window, int]) -> None:
     """Count granted points in windows."""
     rows = [(*window, points) for window, points in added.items() if points]
     if rows:
-        await session.execute(ADD_USAGE, _columns(rows))
+        await session.execute(ADD_USAGE, columns(sorted(rows)))
 
 
 async def with_orders(session: AsyncSession, member_ids: Iterable[UUID]) -> set[UUID]:
@@ -124,7 +121,7 @@ async def save_birthdays(session: AsyncSession, rows: Iterable[BirthdayRow]) -> 
     """Remember the latest birthday of each member; at most one row for each."""
     ordered = list(rows)
     if ordered:
-        await session.execute(SAVE_BIRTHDAYS, _columns(ordered))
+        await session.execute(SAVE_BIRTHDAYS, columns(sorted(ordered)))
 
 
 async def birthdays_of(session: AsyncSession, member_ids: Iterable[UUID]) -> dict[UUID, BirthdayRow]:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.writing import columns
 
 
 @dataclass(slots=True)
@@ -146,8 +148,8 @@ async def add_holds(
 ) -> None:
     """Record holds, and (hold, lot, points) of what they have pinned."""
     if rows:
-        await session.execute(ADD_HOLDS, _columns([astuple(row) for row in rows]))
-        await session.execute(ADD_PINS, _columns(pinned))
+        await session.execute(ADD_HOLDS, columns([astuple(row) for row in rows]))
+        await session.execute(ADD_PINS, columns(pinned))
 
 
 async def settle_holds(
@@ -155,11 +157,7 @@ async def settle_holds(
 ) -> None:
     """End holds: (hold, status, points captured)."""
     if rows:
-        await session.execute(SETTLE_HOLDS, _columns(rows) | {"now": now})
-
-
-def _columns(rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    return {f"p{number}": column for number, column in enumerate(zip(*rows, strict=True))}
+        await session.execute(SETTLE_HOLDS, columns(rows) | {"now": now})
 
 
 async def lapse(session: AsyncSession, member_ids: Sequence[UUID], *, now: datetime) -> list[HoldRow]:

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain.rule_sets import Label
+from shared.writing import columns
 
 
 class LabelRow(NamedTuple):
@@ -53,8 +54,7 @@ async def save_labels(session: AsyncSession, rows: Iterable[LabelRow]) -> None:
     """Remember what members hold, or hold no longer; at most one row for each label of a member."""
     ordered = sorted(rows)
     if ordered:
-        columns = zip(*ordered, strict=True)
-        await session.execute(SAVE, {f"p{number}": column for number, column in enumerate(columns)})
+        await session.execute(SAVE, columns(ordered))
 
 
 async def labels_of(

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import Account, Lot
 from services.points.repository.chain import chained, heads
-from shared.database import copy_rows
+from shared.writing import Append, Write, append, columns, write
 
 # UUIDs compare by this number, and numbers compare several times faster than UUIDs do.
 IN_ORDER = attrgetter("int")
@@ -70,12 +70,51 @@ class LotRow(NamedTuple):
 
 
 class MoveRow(NamedTuple):
-    """A row of `lot_moves`, in the order of MOVE_POINTS."""
+    """A row of `lot_moves`, in the order of ADD_MOVES."""
 
     lot_id: UUID
     entry_id: UUID
     points: int
 
+
+# In the order of EntryRow, and what is the same for all or reckoned from the row.
+ENTRIES = Append(
+    "entries",
+    member_id="uuid",
+    sequence="bigint",
+    id="uuid",
+    kind="text",
+    contra="text",
+    points="bigint",
+    about_id="uuid",
+    reference="text",
+    rule_version="integer",
+    basis_minor="bigint",
+    currency="text",
+    actor="text",
+    reason="text",
+    occurred_at="timestamptz",
+    detail="json",
+    origin_id="uuid",
+    recorded_at="timestamptz",
+    hash="bytea",
+)
+
+# In the order of LotRow.
+LOTS = Append(
+    "lots",
+    id="uuid",
+    member_id="uuid",
+    points="bigint",
+    remaining_points="bigint",
+    earned_at="timestamptz",
+    expires_at="timestamptz",
+    pending="boolean",
+    matures_at="timestamptz",
+    sliding="boolean",
+    origin_id="uuid",
+    parent_id="uuid",
+)
 
 OPEN_ACCOUNTS = text(
     """
@@ -151,21 +190,24 @@ KNOWN_EARNS = text(
     """
 )
 
-MOVE_POINTS = text(
+TAKE_FROM_LOTS = Write(
     """
-    WITH move AS MATERIALIZED (
-        SELECT * FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS uuid[]), CAST(:p2 AS bigint[]))
-                      AS m(lot_id, entry_id, points)
-    ), taken AS (
-        UPDATE lots SET remaining_points = lots.remaining_points - lot.points
-        FROM (SELECT lot_id, CAST(sum(points) AS bigint) AS points FROM move GROUP BY lot_id) AS lot
-        WHERE lots.id = lot.lot_id
-    )
-    INSERT INTO lot_moves (lot_id, entry_id, points) SELECT lot_id, entry_id, points FROM move
+    UPDATE lots SET remaining_points = lots.remaining_points - taken.points
+    FROM (SELECT lot_id, CAST(sum(points) AS bigint) AS points
+          FROM unnest(CAST(:p0 AS uuid[]), CAST(:p2 AS bigint[])) AS move(lot_id, points)
+          GROUP BY lot_id) AS taken
+    WHERE lots.id = taken.lot_id
     """
 )
 
-SAVE_ACCOUNTS = text(
+ADD_MOVES = Write(
+    """
+    INSERT INTO lot_moves (lot_id, entry_id, points)
+    SELECT * FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS uuid[]), CAST(:p2 AS bigint[]))
+    """
+)
+
+SAVE_ACCOUNTS = Write(
     """
     UPDATE accounts SET sequence = new.sequence, open_points = new.open_points,
            debt_points = new.debt_points, earned_points = new.earned_points,
@@ -214,7 +256,7 @@ PAYING_LOTS = text(
     """
 )
 
-PIN_LOTS = text(
+PIN_LOTS = Write(
     """
     UPDATE lots SET pinned_points = lots.pinned_points + pin.points
     FROM (SELECT lot_id, CAST(sum(points) AS bigint) AS points
@@ -222,13 +264,6 @@ PIN_LOTS = text(
     WHERE lots.id = pin.lot_id
     """
 )
-
-
-async def _write(session: AsyncSession, statement: TextClause, rows: Sequence[Any], **more: Any) -> None:
-    """Run a statement whose parameters p0, p1, … are the columns of `rows`."""
-    if rows:
-        columns = {f"p{number}": column for number, column in enumerate(zip(*rows, strict=True))}
-        await session.execute(statement, columns | more)
 
 
 async def lock_accounts(
@@ -264,10 +299,7 @@ async def credit_accounts(
     """
     if not given:
         return {}, {}
-    columns = zip(*given.values(), strict=True)
-    row = await session.execute(
-        CREDIT_ACCOUNTS, {f"p{number}": column for number, column in enumerate(columns)}
-    )
+    row = await session.execute(CREDIT_ACCOUNTS, columns(given.values()))
     member_ids, sequences, open_points, held_points, hashes = row.one()
     if not member_ids:
         return {}, {}
@@ -312,31 +344,33 @@ async def add_entries(
         # Backwards, so that what remains of each account is its first row.
         before = {row.member_id: row.sequence - 1 for row in reversed(rows) if row.member_id not in links}
         found = await heads(session, before)
-        columns = (*EntryRow._fields, "recorded_at", "hash")
-        await copy_rows(
-            session, "entries", columns, chained(rows, {**links, **found}, recorded_at=recorded_at)
-        )
+        await append(session, ENTRIES, chained(rows, {**links, **found}, recorded_at=recorded_at))
 
 
 async def open_lots(session: AsyncSession, rows: Sequence[LotRow]) -> None:
     """Open lots with all their points remaining."""
-    if rows:
-        await copy_rows(session, "lots", LotRow._fields, rows)
+    await append(session, LOTS, rows)
 
 
 async def move_points(session: AsyncSession, rows: Sequence[MoveRow]) -> None:
     """Take points out of lots and record which entry took them."""
-    await _write(session, MOVE_POINTS, rows)
+    if rows:
+        moved = columns(rows)
+        await write(session, TAKE_FROM_LOTS, moved)
+        await write(session, ADD_MOVES, moved)
 
 
 async def save_accounts(session: AsyncSession, accounts: Iterable[Account]) -> None:
     """Write back locked accounts."""
-    await _write(session, SAVE_ACCOUNTS, list(map(FIGURES, accounts)))
+    rows = list(map(FIGURES, accounts))
+    if rows:
+        await write(session, SAVE_ACCOUNTS, columns(rows))
 
 
 async def pin_lots(session: AsyncSession, pins: Sequence[tuple[UUID, int]]) -> None:
     """Pin (lot, points) for holds, or let go of them if negative."""
-    await _write(session, PIN_LOTS, pins)
+    if pins:
+        await write(session, PIN_LOTS, columns(pins))
 
 
 async def paying_lots(

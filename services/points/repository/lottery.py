@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import Draw, Odds, Prize, Reward, Round
 from services.points.repository.rewards import COLUMNS as REWARD_COLUMNS
+from shared.writing import columns
 
 
 class PrizeKey(NamedTuple):
@@ -192,16 +193,12 @@ ROUND = text(
 )
 
 
-def _columns(rows: Iterable[Sequence[object]]) -> dict[str, tuple[object, ...]]:
-    return {f"p{number}": column for number, column in enumerate(zip(*rows, strict=True))}
-
-
 async def add_odds(session: AsyncSession, odds: Sequence[tuple[UUID, Odds]], *, created_by: str) -> None:
     """Add versions of the odds of lotteries, with all of each prize left."""
     if not odds:
         return
     versions = [(lottery_id, each.version, each.digest(), each.effective_at) for lottery_id, each in odds]
-    await session.execute(ADD_ODDS, _columns(versions) | {"created_by": created_by})
+    await session.execute(ADD_ODDS, columns(versions) | {"created_by": created_by})
     prizes = [
         asdict(prize) | {"lottery_id": lottery_id, "version": each.version}
         for lottery_id, each in odds
@@ -285,7 +282,7 @@ async def add_rounds(session: AsyncSession, rounds: Sequence[Round]) -> None:
             )
             for each in rounds
         ]
-        await session.execute(ADD_ROUNDS, _columns(rows))
+        await session.execute(ADD_ROUNDS, columns(rows))
 
 
 async def move_rounds(
@@ -307,7 +304,7 @@ async def last_draws(
     """Return the last draw number of each (lottery, round, member) that has drawn; accounts are locked."""
     if not asked:
         return {}
-    rows = await session.execute(LAST_DRAWS, _columns(asked))
+    rows = await session.execute(LAST_DRAWS, columns(asked))
     return {(row.lottery_id, row.round_number, row.member_id): row.number for row in rows}
 
 
@@ -316,25 +313,25 @@ async def lock_prizes(session: AsyncSession, keys: Iterable[PrizeKey]) -> dict[P
     ordered = sorted(set(keys))
     if not ordered:
         return {}
-    rows = await session.execute(LOCK_PRIZES, _columns(ordered))
+    rows = await session.execute(LOCK_PRIZES, columns(ordered))
     return {PrizeKey(row.lottery_id, row.version, row.number): row.left_units for row in rows}
 
 
 async def save_prizes(session: AsyncSession, left: Mapping[PrizeKey, int]) -> None:
     """Write back what is left of locked prizes."""
     if left:
-        await session.execute(SAVE_PRIZES, _columns([(*key, units) for key, units in left.items()]))
+        await session.execute(SAVE_PRIZES, columns([(*key, units) for key, units in left.items()]))
 
 
 async def add_draws(session: AsyncSession, rows: Sequence[DrawRow]) -> None:
     """Record draws."""
     if rows:
         names = [name.strip() for name in DRAW_COLUMNS.split(",")]
-        columns = [
+        drawn = [
             (*(getattr(row.draw, name) for name in names), row.receipt, row.prize_redemption_id)
             for row in rows
         ]
-        await session.execute(ADD_DRAWS, _columns(columns))
+        await session.execute(ADD_DRAWS, columns(drawn))
 
 
 async def draw(session: AsyncSession, draw_id: UUID) -> DrawRow | None:

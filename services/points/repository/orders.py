@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import EarnedOrder
 from services.points.repository.details import EntryColumns, grant_of
+from shared.writing import columns
 
 
 class Refund(NamedTuple):
@@ -141,8 +142,7 @@ async def add_refunds(session: AsyncSession, refunds: Sequence[Refund]) -> set[t
     """Remember refunds, parked at first; return which of them are new."""
     if not refunds:
         return set()
-    columns = zip(*sorted(refunds), strict=True)
-    rows = await session.execute(ADD_REFUNDS, {f"p{number}": column for number, column in enumerate(columns)})
+    rows = await session.execute(ADD_REFUNDS, columns(sorted(refunds)))
     return {(row.order_id, row.refund_id) for row in rows}
 
 
@@ -156,5 +156,4 @@ async def apply_refunds(
 ) -> None:
     """Mark (order, refund, points clawed back) as applied."""
     if applied:
-        columns = {f"p{number}": column for number, column in enumerate(zip(*applied, strict=True))}
-        await session.execute(APPLY_REFUNDS, columns | {"now": now})
+        await session.execute(APPLY_REFUNDS, columns(applied) | {"now": now})

@@ -8,6 +8,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.writing import Write, columns, write
+
 COLUMNS = (
     "id, member_id, reward_id, order_id, points, status, actor, redeemed_at, fulfilment, draw_id, tracking,"
     " reason, changed_at"
@@ -71,7 +73,7 @@ COUNT_REDEMPTIONS = text(
     """
 )
 
-ADD_REDEMPTIONS = text(
+ADD_REDEMPTIONS = Write(
     """
     INSERT INTO redemptions (id, member_id, reward_id, order_id, points, status, actor, redeemed_at,
                              fulfilment, draw_id)
@@ -136,18 +138,14 @@ async def count_redemptions(
     """Count how often each (member, reward) was redeemed; the members' accounts are locked."""
     if not asked:
         return {}
-    columns = {f"p{number}": column for number, column in enumerate(zip(*asked, strict=True))}
-    rows = await session.execute(COUNT_REDEMPTIONS, columns)
+    rows = await session.execute(COUNT_REDEMPTIONS, columns(asked))
     return {(row.member_id, row.reward_id): Counted(row.ever, row.in_period) for row in rows}
 
 
 async def add_redemptions(session: AsyncSession, rows: Sequence[RedemptionRow]) -> None:
     """Record redemptions."""
     if rows:
-        columns = list(zip(*rows, strict=True))[:ADDED_COLUMNS]
-        await session.execute(
-            ADD_REDEMPTIONS, {f"p{number}": column for number, column in enumerate(columns)}
-        )
+        await write(session, ADD_REDEMPTIONS, columns(row[:ADDED_COLUMNS] for row in rows))
 
 
 async def redemptions_of(
@@ -189,10 +187,7 @@ async def save_redemptions(session: AsyncSession, rows: Sequence[RedemptionRow])
         changed = [
             (row.id, row.status, row.fulfilment, row.tracking, row.reason, row.changed_at) for row in rows
         ]
-        columns = zip(*changed, strict=True)
-        await session.execute(
-            SAVE_REDEMPTIONS, {f"p{number}": column for number, column in enumerate(columns)}
-        )
+        await session.execute(SAVE_REDEMPTIONS, columns(changed))
 
 
 async def pending_redemptions(session: AsyncSession) -> int:

@@ -8,6 +8,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.writing import columns
+
 
 class Joined(NamedTuple):
     """A purchase through a shared link, in the order of ADD."""
@@ -128,18 +130,14 @@ TO_TAKE_BACK = text(
 )
 
 
-def _columns(rows: Iterable[tuple[object, ...]]) -> dict[str, tuple[object, ...]]:
-    return {f"p{number}": column for number, column in enumerate(zip(*rows, strict=True))}
-
-
 async def add_links(session: AsyncSession, sharers: Mapping[UUID, UUID]) -> None:
     """Remember who shared links."""
-    await session.execute(ADD_LINKS, _columns(sorted(sharers.items())))
+    await session.execute(ADD_LINKS, columns(sorted(sharers.items())))
 
 
 async def add_referrals(session: AsyncSession, joined: Sequence[Joined]) -> None:
     """Remember purchases through links, each order once."""
-    await session.execute(ADD, _columns(sorted(joined)))
+    await session.execute(ADD, columns(sorted(joined)))
 
 
 async def lock_referrals(session: AsyncSession) -> None:
@@ -164,7 +162,7 @@ async def brought_by(session: AsyncSession, member_ids: Iterable[UUID]) -> list[
 async def settle(session: AsyncSession, outcomes: Sequence[Outcome]) -> None:
     """Write what became of referrals."""
     if outcomes:
-        await session.execute(SETTLE, _columns(outcomes))
+        await session.execute(SETTLE, columns(outcomes))
 
 
 async def to_take_back(session: AsyncSession, order_ids: Iterable[UUID]) -> list[Granted]:

@@ -9,6 +9,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.writing import columns
+
 
 @dataclass(frozen=True, slots=True)
 class Taking:
@@ -136,8 +138,7 @@ async def known_reversals(session: AsyncSession, entry_ids: Sequence[UUID]) -> s
 async def give_back(session: AsyncSession, rows: Sequence[GivenBack]) -> None:
     """Give points back to lots, each into the account that has it now."""
     if rows:
-        columns = zip(*rows, strict=True)
-        await session.execute(GIVE_BACK, {f"p{number}": column for number, column in enumerate(columns)})
+        await session.execute(GIVE_BACK, columns(rows))
 
 
 async def add_spends(session: AsyncSession, rows: Sequence[tuple[UUID, UUID]]) -> None:

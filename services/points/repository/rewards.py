@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import Reward
+from shared.writing import Write, write
 
 COLUMNS = (
     "id, name, kind, cost_points, reference, stock, per_member_limit, starts_at, ends_at, retired_at,"
@@ -74,7 +75,7 @@ CHANGEABLE = (
     "retired_at",
 )
 
-SAVE_STOCKS = text(
+SAVE_STOCKS = Write(
     """
     UPDATE rewards SET stock = rewards.stock - sold.units
     FROM unnest(CAST(:reward_ids AS uuid[]), CAST(:units AS bigint[])) AS sold(reward_id, units)
@@ -128,6 +129,5 @@ async def save_stocks(session: AsyncSession, sold: Mapping[UUID, int]) -> None:
     """Count down the stock of rewards that have one; negative units put some back."""
     if sold:
         ordered = sorted(sold)
-        await session.execute(
-            SAVE_STOCKS, {"reward_ids": ordered, "units": [sold[reward_id] for reward_id in ordered]}
-        )
+        units = [sold[reward_id] for reward_id in ordered]
+        await write(session, SAVE_STOCKS, {"reward_ids": ordered, "units": units})

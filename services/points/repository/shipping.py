@@ -9,6 +9,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.writing import columns
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -139,15 +141,11 @@ BENEFIT = text(
 )
 
 
-def _columns(rows: Iterable[Sequence[object]]) -> dict[str, tuple[object, ...]]:
-    return {f"p{number}": column for number, column in enumerate(zip(*rows, strict=True))}
-
-
 async def save_choices(session: AsyncSession, chosen: Mapping[UUID, tuple[UUID, str]]) -> None:
     """Remember (reward, actor) as the choice of each member; who chose the same before chose it then."""
     if chosen:
         rows = sorted((member_id, *choice) for member_id, choice in chosen.items())
-        await session.execute(SAVE_CHOICES, _columns(rows))
+        await session.execute(SAVE_CHOICES, columns(rows))
 
 
 async def drop_choices(session: AsyncSession, member_ids: Iterable[UUID]) -> None:
@@ -177,13 +175,13 @@ async def claim_orders(session: AsyncSession, claims: Iterable[Claim]) -> set[UU
     rows = sorted(claims)
     if not rows:
         return set()
-    return set((await session.scalars(CLAIM, _columns(rows))).all())
+    return set((await session.scalars(CLAIM, columns(rows))).all())
 
 
 async def decide_orders(session: AsyncSession, decisions: Sequence[Decision]) -> None:
     """Write down what was decided about claimed orders."""
     if decisions:
-        await session.execute(DECIDE, _columns(decisions))
+        await session.execute(DECIDE, columns(decisions))
 
 
 async def release_orders(session: AsyncSession, order_ids: Iterable[UUID]) -> None:
@@ -195,7 +193,7 @@ async def release_orders(session: AsyncSession, order_ids: Iterable[UUID]) -> No
 
 async def call_off_orders(session: AsyncSession, claims: Iterable[Claim]) -> list[UUID]:
     """Mark orders as cancelled; return the redemptions that were applied to them until now."""
-    rows = await session.scalars(CALL_OFF, _columns(sorted(claims)))
+    rows = await session.scalars(CALL_OFF, columns(sorted(claims)))
     return [redemption_id for redemption_id in rows.all() if redemption_id is not None]
 
 

@@ -8,6 +8,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.writing import columns
+
 
 class HeldTier(NamedTuple):
     """The tier that a member holds, as members said."""
@@ -52,8 +54,8 @@ TIERS = text(
 async def save_tiers(session: AsyncSession, rows: Sequence[TierRow]) -> None:
     """Remember the tiers that members hold; at most one row for each member."""
     if rows:
-        columns = zip(*sorted(rows, key=lambda row: row.member_id), strict=True)
-        await session.execute(SAVE_TIERS, {f"p{number}": column for number, column in enumerate(columns)})
+        ordered = sorted(rows, key=lambda row: row.member_id)
+        await session.execute(SAVE_TIERS, columns(ordered))
 
 
 async def tiers_of(session: AsyncSession, member_ids: Iterable[UUID]) -> dict[UUID, HeldTier]:
