@@ -177,6 +177,9 @@ class StatementSession(AsyncSession):
             self._begin()
             driver = await self._begun_driver()
             assert driver is not None, "the transaction has begun"
+        elif self.sync_session.in_nested_transaction():
+            # SQLAlchemy makes a savepoint when it is first asked for the connection inside.
+            await self.connection()
         return driver
 
     async def _begun_driver(self) -> asyncpg.Connection | None:

@@ -197,7 +197,8 @@ async def test_what_is_only_written_is_one_statement(session: AsyncSession) -> N
         assert asked == []
         assert (await session.scalars(READ, {"entry": "1"})).all() == ["a", "b"]
     (writing,) = [query for query in asked if "INTO" in query]
-    assert "INTO journal" in writing and "INTO outbox" in writing
+    assert "INTO journal" in writing
+    assert "INTO outbox" in writing
     assert await session.scalar(text("SELECT key FROM outbox")) == "a"
     assert await session.scalar(text("SELECT current_setting('said.last')")) == "yes"
 
