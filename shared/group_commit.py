@@ -2,11 +2,14 @@
 
 One transaction then pays for many commands, which is where the throughput of hot single-item routes
 comes from (Gray, "Group commit", 1985; PostgreSQL's own `commit_delay` is the same idea one level down).
+
+One batch keeps either this process or the database busy, hardly ever both. So where enough has come for a
+batch of its own, that one does not wait for the one before.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from shared import metrics
 from shared.database import is_outage
@@ -17,6 +20,10 @@ __all__ = ["GroupCommit"]
 C = TypeVar("C")
 R = TypeVar("R")
 
+# Batches side by side, and the commands that the second is worth: a transaction costs as much as a dozen.
+LANES: Final = 2
+LANE_COMMANDS: Final = 16
+
 
 class _Waiting(NamedTuple, Generic[C, R]):
     command: C
@@ -24,7 +31,7 @@ class _Waiting(NamedTuple, Generic[C, R]):
 
 
 class GroupCommit(Generic[C, R]):
-    """Collects commands and runs them as batches, one batch in the database at a time.
+    """Collects commands and runs them as batches, one after the other while few wait, two at once while many do.
 
     `execute` takes up to `max_batch` commands, commits them, and returns one result or `Refusal` per
     command, in order. Beyond `max_queue` waiting commands `submit` refuses with `Overloaded` (503).
@@ -43,7 +50,7 @@ class GroupCommit(Generic[C, R]):
         self._max_batch = max_batch
         self._max_queue = max_queue
         self._waiting: list[_Waiting[C, R]] = []
-        self._runner: asyncio.Task[None] | None = None
+        self._lanes: set[asyncio.Task[None]] = set()
 
     async def submit(self, command: C) -> R:
         """Run one command in the next batch; raise its `Refusal`, or the batch's outage."""
@@ -52,24 +59,33 @@ class GroupCommit(Generic[C, R]):
             raise Overloaded("Too many commands are waiting; try again shortly.")
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(command, answer))
-        if self._runner is None or self._runner.done():
-            self._runner = asyncio.create_task(self._drain(), name=f"group-commit-{self._name}")
+        if not self._lanes or (len(self._lanes) < LANES and len(self._waiting) >= LANE_COMMANDS):
+            self._lanes.add(asyncio.create_task(self._drain(), name=f"group-commit-{self._name}"))
         return await answer
 
     async def close(self) -> None:
         """Wait until everything that was accepted has its answer."""
-        if self._runner is not None:
-            await self._runner
+        while self._lanes:
+            await asyncio.wait(self._lanes)
 
     async def _drain(self) -> None:
-        while self._waiting:
-            # Yielding once lets every request that is ready to run on this turn of the loop join the batch.
-            await asyncio.sleep(0)
-            batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
-            metrics.GROUP_COMMIT_QUEUE.labels(self._name).set(len(self._waiting))
-            metrics.GROUP_COMMIT_BATCH.labels(self._name).observe(len(batch))
-            with metrics.GROUP_COMMIT_DURATION.labels(self._name).time():
-                await self._settle(batch)
+        """Run batches as long as there is something for this lane to do."""
+        lane = asyncio.current_task()
+        assert lane is not None
+        try:
+            while self._waiting:
+                # Yielding once lets every request that is ready to run on this turn of the loop join the batch.
+                await asyncio.sleep(0)
+                batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
+                metrics.GROUP_COMMIT_QUEUE.labels(self._name).set(len(self._waiting))
+                if batch:
+                    metrics.GROUP_COMMIT_BATCH.labels(self._name).observe(len(batch))
+                    with metrics.GROUP_COMMIT_DURATION.labels(self._name).time():
+                        await self._settle(batch)
+                if len(self._lanes) > 1 and len(self._waiting) < LANE_COMMANDS:
+                    return
+        finally:
+            self._lanes.discard(lane)
 
     async def _settle(self, batch: list[_Waiting[C, R]]) -> None:
         """Execute a batch; if it fails for a reason of its own, halve it to spare the neighbours."""

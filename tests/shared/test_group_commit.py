@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.group_commit import GroupCommit
+from shared.group_commit import LANE_COMMANDS, GroupCommit
 from shared.problems import Overloaded, Refusal
 
 
@@ -99,3 +99,36 @@ async def test_a_caller_that_hangs_up_does_not_disturb_the_others() -> None:
     assert await stays == 8
     with pytest.raises(asyncio.CancelledError):
         await gone
+
+
+async def test_where_enough_waits_for_a_batch_of_its_own_two_run_side_by_side() -> None:
+    batches: list[int] = []
+    gates = [asyncio.Event() for _ in range(3)]
+
+    async def execute(commands: Sequence[int]) -> list[int | Refusal]:
+        batches.append(len(commands))
+        await gates[len(batches) - 1].wait()
+        return list(commands)
+
+    async def waits_for(group: GroupCommit[int, int], count: int) -> list[asyncio.Task[int]]:
+        tasks = [asyncio.create_task(group.submit(n)) for n in range(count)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return tasks
+
+    group = GroupCommit(execute, name="doubling", max_batch=64, max_queue=512)
+    first = await waits_for(group, 1)
+    few = await waits_for(group, LANE_COMMANDS - 1)
+    assert batches == [1]
+    one_more = await waits_for(group, 1)
+    assert batches == [1, LANE_COMMANDS]
+    many = await waits_for(group, LANE_COMMANDS)
+    assert batches == [1, LANE_COMMANDS]
+    gates[1].set()
+    await asyncio.gather(*few, *one_more)
+    await waits_for(group, 0)
+    assert batches == [1, LANE_COMMANDS, LANE_COMMANDS]
+    gates[0].set()
+    gates[2].set()
+    await asyncio.gather(*first, *many)
+    await group.close()
