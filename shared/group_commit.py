@@ -31,7 +31,7 @@ class _Waiting(NamedTuple, Generic[C, R]):
 
 
 class GroupCommit(Generic[C, R]):
-    """Collects commands and runs them as batches, one after the other while few wait, two at once while many do.
+    """Collects commands and runs them as batches: one after the other, or two at once where many wait.
 
     `execute` takes up to `max_batch` commands, commits them, and returns one result or `Refusal` per
     command, in order. Beyond `max_queue` waiting commands `submit` refuses with `Overloaded` (503).
@@ -74,7 +74,7 @@ class GroupCommit(Generic[C, R]):
         assert lane is not None
         try:
             while self._waiting:
-                # Yielding once lets every request that is ready to run on this turn of the loop join the batch.
+                # Yielding once lets every request that is ready on this turn of the loop join the batch.
                 await asyncio.sleep(0)
                 batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
                 metrics.GROUP_COMMIT_QUEUE.labels(self._name).set(len(self._waiting))
