@@ -59,6 +59,19 @@ async def test_lines_are_refunded_by_their_units(shop: Shop) -> None:
     await shop.audit()
 
 
+async def test_a_line_may_give_back_more_money_than_it_was_sold_for_but_the_order_may_not(shop: Shop) -> None:
+    await shop.take(order(1, lines=LINES))
+    total = (await shop.rows("SELECT total_minor FROM orders"))[0][0]
+    beyond = [{"line_no": 2, "quantity": 0, "amount_minor": total - 1}]
+    assert fate(await shop.refund(refund(1, "a", total - 1, lines=beyond))) == ["applied"]
+    two_more = [{"line_no": 1, "quantity": 1, "amount_minor": 2}]
+    one_more = [{"line_no": 1, "quantity": 1, "amount_minor": 1}]
+    results = await shop.refund(refund(1, "b", 2, lines=two_more), refund(1, "c", 1, lines=one_more))
+    assert fate(results) == ["refund_exceeds_order", "applied"]
+    assert (await shop.member())["spend_minor"] == 0
+    await shop.audit()
+
+
 async def test_more_than_is_left_is_refused(shop: Shop) -> None:
     await shop.take(order(1))
     results = await shop.refund(refund(1, "a", 600), refund(1, "b", 600), refund(1, "c", 400))

@@ -68,6 +68,15 @@ def test_money_for_no_line_in_particular_takes_its_part_of_all() -> None:
     assert take_back(bought, rule, 2_500) == 25
 
 
+def test_what_goes_back_beyond_a_line_or_the_postage_takes_its_part_of_all_that_is_left() -> None:
+    bought, rule = earned(rules_of(), order(line(1, 4_000), line(2, 6_000)))
+    # 30.00 more than the line was sold for, half of what the other one was.
+    assert take_back(bought, rule, 7_000, lines=[(1, 1, 7_000)]) == 40 + 30
+    assert take_back(bought, rule, 3_000, lines=[(2, 1, 3_000)]) == 30
+    bought, rule = earned(rules_of(), order(line(1, 8_000), shipping_minor=2_000))
+    assert take_back(bought, rule, 6_000, shipping_minor=6_000) == 20 + 40
+
+
 def test_postage_takes_the_points_of_postage() -> None:
     bought, rule = earned(rules_of(), order(line(1, 9_000), shipping_minor=1_000))
     assert take_back(bought, rule, 1_000, shipping_minor=1_000) == 10
@@ -184,4 +193,42 @@ def test_the_clawback_is_exact_over_any_split_lines_and_order_of_refunds(
     for item in rest:
         take_back(first, rule, **item)
     take_back(first, rule, 0, complete=True)
+    assert first.clawed_back_points == first.granted_points
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 4)), min_size=1, max_size=4),
+    st.integers(0, 3_000),
+    st.lists(st.tuples(st.integers(0, 5), st.floats(0, 1)), min_size=1, max_size=8),
+    st.randoms(),
+)
+def test_money_takes_as_many_points_as_it_earned_wherever_it_is_said_to_belong(
+    lines: list[tuple[int, int]], shipping: int, parts: list[tuple[int, float]], chance: Any
+) -> None:
+    """Parts are for a line, for the postage, or for neither, however much those were sold for."""
+    facts = order(
+        *(line(number, price, quantity=quantity) for number, (price, quantity) in enumerate(lines)),
+        shipping_minor=shipping,
+    )
+    refunds: list[dict[str, Any]] = []
+    left = facts.total_minor
+    for where, share in parts:
+        amount = int(left * share)
+        left -= amount
+        refunds.append({"amount_minor": amount})
+        if where < len(lines):
+            refunds[-1]["lines"] = [(where, 0, amount)]
+        elif where == len(lines):
+            refunds[-1]["shipping_minor"] = amount
+    first, rule = earned(rules_of(), facts)
+    second, _ = earned(rules_of(), facts)
+    for item in refunds:
+        assert take_back(first, rule, **item) >= 0
+    for item in chance.sample(refunds, len(refunds)):
+        take_back(second, rule, **item)
+    assert first.clawed_back_points == second.clawed_back_points
+    kept = first.granted_points - first.clawed_back_points
+    # A point is one unit; each line, the postage and the end are rounded.
+    assert abs(kept - left / 100) <= len(lines) + 2
+    take_back(first, rule, left)
     assert first.clawed_back_points == first.granted_points

@@ -251,10 +251,11 @@ def _line(number: int, line: OrderLineIn) -> Line:
 
 
 class RefundLineIn(StrictModel):
-    """The part of a line that was refunded."""
+    """The part of a line that was refunded: not more units than were sold, but perhaps more money."""
 
     line_no: LineNo
     quantity: Annotated[int, Field(ge=0, le=10**9, description="Units given back; 0 if only money was.")]
+    # Money that went back is a fact, be it a return label or an apology; the order's total bounds it.
     amount_minor: Amount
 
 

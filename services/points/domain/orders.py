@@ -67,6 +67,9 @@ class Returned(NamedTuple):
     amount_minor: int
 
 
+NOTHING_RETURNED = Returned(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What an order was granted under a rule set, part by part, and the facts that decided."""
@@ -112,7 +115,7 @@ class EarnedOrder:
         self.refunded_shipping_minor += shipping_minor
         self.complete = self.complete or complete
         for line_no, quantity, line_minor in lines:
-            before = self.refunded_lines.get(line_no, Returned(0, 0))
+            before = self.refunded_lines.get(line_no, NOTHING_RETURNED)
             self.refunded_lines[line_no] = Returned(
                 before.quantity + quantity, before.amount_minor + line_minor
             )
@@ -146,17 +149,17 @@ def _kept_of_grant(order: EarnedOrder, grant: Grant, rules: RuleSet) -> int:
     """Return the points of the lines that stayed, and of the bonuses that the order still qualifies for.
 
     A line loses as large a part of its points as of its units or of its money, whichever is more. Money that
-    went back for no line in particular takes the same part of all that is left.
+    went back for no line in particular, or beyond what its line or the postage was, takes the same part of all
+    that is left.
     """
     facts = grant.order
     shipping = min(facts.shipping_minor, facts.total_minor)
     paid = _paid_by_line(facts, facts.total_minor - shipping)
-    kept = [
-        _kept_share(line, amount, order.refunded_lines.get(line.line_no))
-        for line, amount in zip(facts.lines, paid, strict=True)
-    ]
+    returned = [order.refunded_lines.get(line.line_no, NOTHING_RETURNED) for line in facts.lines]
+    kept = list(map(_kept_share, facts.lines, paid, returned))
     kept_shipping = _left(shipping, order.refunded_shipping_minor)
-    named = order.refunded_shipping_minor + sum(item.amount_minor for item in order.refunded_lines.values())
+    named = min(shipping, order.refunded_shipping_minor)
+    named += sum(min(amount, item.amount_minor) for amount, item in zip(paid, returned, strict=True))
     unnamed = max(0, order.refunded_minor - named)
     standing = sum((amount * share for amount, share in zip(paid, kept, strict=True)), Fraction(0))
     # What no line stands for is the postage, or all of an order whose lines are not known.
@@ -177,9 +180,7 @@ def _left(whole: int, gone: int) -> Fraction:
     return max(Fraction(0), 1 - Fraction(gone, whole)) if whole else Fraction(1)
 
 
-def _kept_share(line: LineFacts, paid_minor: int, returned: Returned | None) -> Fraction:
-    if returned is None:
-        return Fraction(1)
+def _kept_share(line: LineFacts, paid_minor: int, returned: Returned) -> Fraction:
     return min(_left(line.quantity, returned.quantity), _left(paid_minor, returned.amount_minor))
 
 
