@@ -149,8 +149,8 @@ def _kept_of_grant(order: EarnedOrder, grant: Grant, rules: RuleSet) -> int:
     """Return the points of the lines that stayed, and of the bonuses that the order still qualifies for.
 
     A line loses as large a part of its points as of its units or of its money, whichever is more. Money that
-    went back for no line in particular, or beyond what its line or the postage was, takes the same part of all
-    that is left.
+    went back for no line in particular, or beyond what its line or the postage cost, takes the same part of
+    all that is left.
     """
     facts = grant.order
     shipping = min(facts.shipping_minor, facts.total_minor)
