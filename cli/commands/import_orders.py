@@ -237,6 +237,7 @@ def _show(outcome: Outcome, as_json: bool) -> None:
             "rejected_rows": outcome.rejected_rows,
             "cancelled": outcome.cancelled,
             "refunded": outcome.refunded,
+            "pending": outcome.pending,
             "skipped": outcome.skipped,
             "codes": dict(outcome.codes),
             "rejects": str(outcome.rejects) if outcome.rejects else None,
@@ -252,6 +253,8 @@ def _show(outcome: Outcome, as_json: bool) -> None:
     for name, count in (("cancelled", outcome.cancelled), ("refunded", outcome.refunded)):
         if count:
             table.add_row(f"  {name}", f"{count:,}")
+    if outcome.pending:
+        table.add_row("pending, not yet priced", f"{outcome.pending:,}")
     table.add_row("rejected", f"{outcome.rejected:,}")
     for code, count in outcome.codes.most_common(10):
         table.add_row(f"  {code}", f"{count:,}")

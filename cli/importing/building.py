@@ -69,6 +69,7 @@ class BoundMapping:
             needed.add(mapping.rows.lines_in[0])
         if mapping.status is not None:
             needed.add(mapping.status.column)
+            needed.add(mapping.status.waits_for or mapping.status.column)
         if missing := sorted(needed - set(index)):
             raise MappingError(
                 f"The mapping {mapping.name!r} needs the columns {', '.join(missing)}; the file has"
@@ -112,6 +113,9 @@ class BoundMapping:
         if reasons:
             raise RowRefused(reasons)
         reasons += self._shortened(rows[0][0])
+        state = self._state(rows, reasons)
+        if not reasons and state == "placed" and self._waits(rows):
+            return Documents(None)
         cells, number, _ = rows[0]
         if self._rule is None:
             document: dict[str, Any] = self._build(cells, number, reasons)
@@ -120,7 +124,6 @@ class BoundMapping:
             if self._line is not None:
                 document["lines"] = self._lines(rows, reasons)
                 self._spread_over(document["lines"], rows, reasons)
-        state = self._state(rows, reasons)
         if not reasons and self._line_missing(document, state):
             reasons.append("no line in it is an order's")
         if reasons:
@@ -140,6 +143,13 @@ class BoundMapping:
             for column in (self._rule.key if self._rule is not None else ())
             if column in self._index and SHORTENED.fullmatch(cells[self._index[column]].strip())
         ]
+
+    def _waits(self, rows: Sequence[Numbered]) -> bool:
+        """Whether a line has nothing yet in the column that an order waits for."""
+        if self._status is None or self._status.waits_for is None:
+            return False
+        position = self._index[self._status.waits_for]
+        return any(self._is_line(cells) and not cells[position].strip() for cells, _, _ in rows)
 
     def _line_missing(self, document: dict[str, Any], state: str | None) -> bool:
         return self._needs_lines and not document["lines"] and state != "cancelled"

@@ -89,6 +89,8 @@ class Outcome:
     rejected_rows: int = 0
     cancelled: int = 0
     refunded: int = 0
+    # Orders without a price yet, left for a later export.
+    pending: int = 0
     skipped: int = 0
     seconds: float = 0.0
     shift_days: int = 0
@@ -105,6 +107,7 @@ class Outcome:
             "rejected_rows": self.rejected_rows,
             "cancelled": self.cancelled,
             "refunded": self.refunded,
+            "pending": self.pending,
             **{f"code:{code}": count for code, count in self.codes.items()},
         }
 
@@ -316,6 +319,9 @@ class _Run:
         """Count what became of a unit; return a reject for each of its rows if it was refused."""
         outcome = self._outcome
         code, reason = "unreadable_row", unit.refusal
+        if unit.documents is not None and unit.documents.is_pending:
+            outcome.pending += 1
+            return []
         if unit.documents is not None:
             answers = {kind: results[kind, index] for kind in (MAIN, *SAID_AFTER) if (kind, index) in results}
             refused = [

@@ -20,7 +20,8 @@ an empty value or a missing column; `empty` lists texts that mean that there is 
 `line_needs` or `line_unless` say no; a row that is the same as one before is no line more if `one_line` names
 the columns that tell lines apart. What stands outside the lines is said once: the rows may leave it empty
 but not contradict each other, and `over_rows = "sum"` adds it up. `[status]` says what the words of the
-marketplace for an order's state mean.
+marketplace for an order's state mean; an order that is only placed, with a line that has nothing in the
+column `waits_for` yet, is left for a later export.
 """
 
 import re
@@ -114,7 +115,7 @@ class Mapping:
             found |= {*rows.key, *rows.one_line, *rows.line_needs} | named_columns(rows.spread)
             found |= {part[0] for part in (rows.line_unless, rows.lines_in) if part is not None}
         if status is not None:
-            found |= {status.column} | named_columns(status.at)
+            found |= {status.column, status.waits_for or status.column} | named_columns(status.at)
         return found
 
 
@@ -196,7 +197,7 @@ def _status_rule(status: dict[str, Any] | None) -> StatusRule | None:
     at = status.get("at")
     if at is not None:
         _check_values(at, "status.at")
-    return StatusRule(status["column"], words, at)
+    return StatusRule(status["column"], words, at, status.get("waits_for"))
 
 
 def _check_values(value: Any, where: str) -> None:

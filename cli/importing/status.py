@@ -16,24 +16,34 @@ NAME = ("source", "shop_id", "external_order_id")
 
 @dataclass(frozen=True)
 class StatusRule:
-    """The column that says an order's state, what its words mean, and when it came to be so."""
+    """The column that says an order's state, what its words mean, and when it came to be so.
+
+    An order that is only placed and has nothing in the column `waits_for` yet is not stated before it has.
+    """
 
     column: str
     words: dict[str, str]
     at: Any
+    waits_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Documents:
     """What one order of a file becomes: the document itself, and what is said about it afterwards.
 
-    `main` is None where there is nothing left to state, such as an order that was called off without a price.
+    `main` is None where there is nothing left to state, such as an order that was called off without a price;
+    all are where there is nothing to state yet.
     """
 
     main: dict[str, Any] | None
     cancellation: dict[str, Any] | None = None
     refund: dict[str, Any] | None = None
     delivery: dict[str, Any] | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether there is nothing to state yet."""
+        return self.main is self.cancellation is self.refund is self.delivery is None
 
     @property
     def customer(self) -> tuple[str, str] | None:

@@ -172,6 +172,23 @@ async def test_an_export_goes_in_once_with_its_states_and_each_bad_row_comes_bac
     assert (again.accepted, again.unchanged, again.rejected_rows) == (0, accepted, rejected_rows)
 
 
+async def test_an_order_that_amazon_has_not_priced_yet_is_left_for_a_later_export(
+    members: str, tmp_path: Path
+) -> None:
+    unpriced = ("\tUnshipped\t1\tUSD\t10.00\t0.80\t", "\tUnshipped\t1\t\t\t\t")
+    chosen = replace(
+        plan(members, tmp_path, AMAZON, "amazon"), file=Path(altered(tmp_path, AMAZON, unpriced))
+    )
+    outcome = await import_file(chosen)
+    assert (outcome.pending, outcome.accepted, outcome.rejected_rows, outcome.rows) == (1, 3, 2, 8)
+    # One that has shipped has a price, or something is wrong with it.
+    shipped = altered(tmp_path, AMAZON, unpriced, ("\tPending\t", "\tShipped\t"))
+    _, bad = read(shipped, "amazon")
+    assert bad[4,] == "item-price is empty"
+    again = await import_file(replace(chosen, file=FILES / AMAZON))
+    assert (again.pending, again.accepted, again.unchanged) == (0, 1, 3)
+
+
 ORDERS = """order_id;customer_id;currency;placed_at;paid_at;sku;quantity;unit_price
 A;kim;USD;2026-03-01T12:00:00Z;2026-03-01T12:00:00Z;MUG;2;10.00
 A;kim;USD;2026-03-01T12:00:00Z;2026-03-01T12:00:00Z;POT;1;30.00
