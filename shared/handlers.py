@@ -72,7 +72,7 @@ class Handlers:
     def unless(
         self, unwanted: Callable[[AsyncSession], Awaitable[Collection[str]]]
     ) -> Callable[[AsyncSession], Awaitable[Collection[str]]]:
-        """Register the function that names the event types which nobody waits for at the moment.
+        """Register the function that names, by one statement, the event types which nobody waits for now.
 
         It is asked before every batch, after the batch has come. So whoever began to wait before an event
         was stated is known when the event is here, and the records passed over cost next to nothing.
@@ -84,7 +84,7 @@ class Handlers:
         """The event types that can be passed over in the batch at hand."""
         if self._unwanted is None:
             return ()
-        async with database.reading() as session:
+        async with database.glance() as session:
             return await self._unwanted(session)
 
     async def report_duplicates(self, session: AsyncSession, envelopes: Sequence[Envelope[Event]]) -> None:

@@ -1,5 +1,6 @@
 """Creating topics on Kafka and keeping their settings as the catalogue says."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,9 +22,15 @@ COMPACTION_LAG_MS = 24 * 60 * 60 * 1000
 # The event whose first record is refused for want of space is worse than a segment that closes early.
 SEGMENT_BYTES = 128 * 1024 * 1024
 
+# Between looks for a topic that was just created.
+APPEARANCE_POLL_SECONDS = 0.02
+
 
 async def ensure_topics(admin: AIOKafkaAdminClient, topics: Sequence[TopicSpec]) -> None:
-    """Create missing topics, add missing partitions, set retention and compaction."""
+    """Create missing topics, add missing partitions, set retention and compaction.
+
+    It waits for what it creates to be there, so the caller bounds its time.
+    """
     counts = await partition_counts(admin, [topic.name for topic in topics])
     missing = [topic for topic in topics if topic.name not in counts]
     if missing:
@@ -34,6 +41,13 @@ async def ensure_topics(admin: AIOKafkaAdminClient, topics: Sequence[TopicSpec])
         )
         # Five services may start at once; who comes second finds the topic made.
         _check((each[0:3] for each in answer.topic_errors), TopicAlreadyExistsError)
+        # The controller has made them; the broker that we ask next may not have heard of it yet.
+        unseen = {topic.name for topic in missing}
+        while True:
+            unseen -= (await partition_counts(admin, list(unseen))).keys()
+            if not unseen:
+                break
+            await asyncio.sleep(APPEARANCE_POLL_SECONDS)
     known = [topic for topic in topics if topic.name in counts]
     growing = {
         each.name: NewPartitions(each.partitions) for each in known if each.partitions > counts[each.name]

@@ -22,7 +22,7 @@ from shared.bus import (
     TopicSpec,
 )
 from shared.bus.partitioning import partition_of
-from shared.bus.postgres_batches import APPEND, Row, pack
+from shared.bus.postgres_batches import APPEND, Append, pack
 from shared.bus.postgres_outage import Connection, outages
 from shared.bus.postgres_retention import erase_keys, strike_out, tidy
 from shared.bus.postgres_schema import (
@@ -88,7 +88,8 @@ class PostgresBus:
         self._topics: dict[str, list[int]] = {}
         self._compacted: set[str] | None = None
         self._subscriptions: set[PostgresSubscription] = set()
-        self._grown: set[str] = set()
+        # Partitions that were appended to and not announced yet.
+        self._grown: set[int] = set()
         self._something_grew = asyncio.Event()
         self._something_to_tidy = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -161,19 +162,21 @@ class PostgresBus:
             return
         async with self._writing() as connection:
             if any(record.value is None for record in records):
-                await self._publish_tombstones(connection, records)
+                appends = await self._publish_tombstones(connection, records)
             else:
-                await connection.executemany(APPEND, await self._rows(connection, records))
-        self._grown.update(record.topic for record in records)
+                appends = await self._appends(connection, records)
+                await connection.executemany(APPEND, appends)
+        # All partitions have a row in the first append.
+        self._grown.update(appends[0][0])
         self._something_grew.set()
 
-    async def _publish_tombstones(self, connection: Connection, records: Sequence[Outgoing]) -> None:
+    async def _publish_tombstones(self, connection: Connection, records: Sequence[Outgoing]) -> list[Append]:
         """Append, and take what tombstones erase out of the log in the same transaction."""
         if self._compacted is None:
             rows = await connection.fetch("SELECT name FROM bus.topics WHERE compacted")
             self._compacted = {row["name"] for row in rows}
         standing, erased = strike_out(records, self._compacted)
-        rows_to_append = await self._rows(connection, standing)
+        appends = await self._appends(connection, standing)
         by_partition: dict[int, list[str]] = defaultdict(list)
         for topic, key in sorted(erased):
             partitions = self._topics[topic]
@@ -181,10 +184,11 @@ class PostgresBus:
         async with connection.transaction():
             for partition_id in sorted(by_partition):
                 await erase_keys(connection, partition_id, by_partition[partition_id])
-            await connection.executemany(APPEND, rows_to_append)
+            await connection.executemany(APPEND, appends)
         self._something_to_tidy.set()
+        return appends
 
-    async def _rows(self, connection: Connection, records: Sequence[Outgoing]) -> list[Row]:
+    async def _appends(self, connection: Connection, records: Sequence[Outgoing]) -> list[Append]:
         placed: list[tuple[int, Outgoing]] = []
         for record in records:
             partitions = self._topics.get(record.topic) or await self._find(connection, record.topic)
@@ -290,6 +294,9 @@ class PostgresBus:
             timeout=self._statement_timeout_seconds,
             command_timeout=self._statement_timeout_seconds,
             server_settings={"application_name": f"{self._client_id} bus", "jit": "off", **settings},
+            # Nothing here changes a session, so there is nothing to reset when a connection comes back: that
+            # was a round trip after every statement. An open transaction is rolled back all the same.
+            reset=_keep,
         )
 
     # Background work
@@ -316,17 +323,16 @@ class PostgresBus:
             await connection.add_listener(GROUPS_CHANNEL, self._on_group)
             # What was said before we listened is caught up with by looking once.
             for subscription in self._subscriptions:
-                subscription.records_came.set()
+                subscription.look_everywhere()
                 subscription.group_changed.set()
             await lost.wait()
         finally:
             connection.terminate()
 
     def _on_records(self, connection: Any, pid: int, channel: str, payload: object) -> None:
-        grown = set(str(payload).split(","))
+        grown = [int(partition_id) for partition_id in str(payload).split(",")]
         for subscription in self._subscriptions:
-            if not grown.isdisjoint(subscription.topics):
-                subscription.records_came.set()
+            subscription.look_at(grown)
 
     def _on_group(self, connection: Any, pid: int, channel: str, payload: object) -> None:
         for subscription in self._subscriptions:
@@ -347,7 +353,8 @@ class PostgresBus:
             return
         try:
             async with self.reading() as connection:
-                await connection.execute("SELECT pg_notify($1, $2)", RECORDS_CHANNEL, ",".join(sorted(grown)))
+                payload = ",".join(map(str, sorted(grown)))
+                await connection.execute("SELECT pg_notify($1, $2)", RECORDS_CHANNEL, payload)
         except BusUnavailable as problem:
             log.warning("bus_announcement_lost", problem=str(problem))
 
@@ -367,6 +374,10 @@ class PostgresBus:
         """Delete what is past its topic's retention and compact compacted topics; one process at a time."""
         async with self.reading() as connection:
             await tidy(connection)
+
+
+async def _keep(connection: Connection) -> None:
+    """Leave a connection as it is."""
 
 
 async def _close_pool(pool: "asyncpg.Pool[asyncpg.Record]") -> None:

@@ -15,8 +15,9 @@ __all__ = ["BATCH_BYTES", "BATCH_RECORDS", "GROUPS_CHANNEL", "RECORDS_CHANNEL", 
 BATCH_RECORDS = 500
 BATCH_BYTES = 2_000_000
 
-# NOTIFY channels: a comma-separated list of topics that grew; a group whose members or partitions changed.
-RECORDS_CHANNEL = "bus_records"
+# NOTIFY channels: a comma-separated list of ids of partitions that grew; a group whose members or partitions
+# changed.
+RECORDS_CHANNEL = "bus_partitions"
 GROUPS_CHANNEL = "bus_groups"
 
 # Any number will do as long as nobody else takes it in this database.

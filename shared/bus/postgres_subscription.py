@@ -1,19 +1,18 @@
 """One member of a group on the embedded log: fetches ahead, hands batches out, commits, drains."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import asyncpg
-import msgspec
 import structlog
 
-from shared.bus import BusUnavailable, Headers, Record, StartAt, TopicPartition
-from shared.bus.postgres_membership import Holding, Renewal, leave, release, renew
+from shared.bus import BusUnavailable, Record, StartAt, TopicPartition
+from shared.bus.postgres_fetching import FETCH_RECORDS_MIN, HeldPartition, fetch, records_of
+from shared.bus.postgres_membership import Renewal, leave, release, renew
 from shared.bus.postgres_outage import Connection
 
 if TYPE_CHECKING:
@@ -22,31 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["PostgresSubscription"]
 
 log = structlog.get_logger(__name__)
-
-# Rows fetched of one partition at a time; a row holds up to BATCH_RECORDS records.
-FETCH_ROWS = 64
-# However many partitions share the room for fetched records, each gets some.
-FETCH_RECORDS_MIN = 50
-
-decode_headers = msgspec.msgpack.Decoder(Headers).decode
-
-FETCH = """
-SELECT want.id, batch.base_offset, batch.last_offset, batch.offsets, batch.appended_at,
-       batch.keys, batch.payloads, batch.headers, p.next_offset AS end_offset
-FROM unnest($1::integer[], $2::bigint[]) AS want (id, position)
-JOIN bus.partitions p ON p.id = want.id
-CROSS JOIN LATERAL (
-    SELECT b.base_offset, b.last_offset FROM bus.batches b
-    WHERE b.partition_id = want.id AND b.last_offset >= want.position
-    ORDER BY b.last_offset LIMIT 1
-) AS head
-CROSS JOIN LATERAL (
-    SELECT b.* FROM bus.batches b
-    WHERE b.partition_id = want.id AND b.last_offset >= want.position
-      AND b.last_offset < greatest(head.last_offset + 1, greatest(head.base_offset, want.position) + $3)
-    ORDER BY b.last_offset LIMIT $4
-) AS batch
-"""
 
 COMMIT = """
 UPDATE bus.positions AS position SET committed = done.next_offset
@@ -66,27 +40,6 @@ WHERE position.group_name = $1 AND position.owner = $2
 """
 
 
-@dataclass
-class _Partition:
-    """A partition in our hands. `ahead` holds fetched records, `fetched_to` is the offset to fetch next.
-
-    `committed` is what we wrote last as the group's place.
-    """
-
-    holding: Holding
-    fetched_to: int
-    committed: int
-    ahead: deque[Record] = field(default_factory=deque)
-    give_up_at: float | None = None
-    # Grows with every jump, so that the answer to a question asked before it is not taken for the next one.
-    jumps: int = 0
-
-    def go_to(self, offset: int) -> None:
-        self.ahead.clear()
-        self.fetched_to = offset
-        self.jumps += 1
-
-
 class PostgresSubscription:
     """See `shared.bus.Subscription`."""
 
@@ -96,7 +49,7 @@ class PostgresSubscription:
         self.topics = tuple(topics)
         self._start_at = start
         self.member: UUID = uuid4()
-        self._partitions: dict[int, _Partition] = {}
+        self._partitions: dict[int, HeldPartition] = {}
         self._in_hand: list[Record] | None = None
         self._epochs_in_hand: dict[int, int] = {}
         self._by_place: dict[TopicPartition, int] = {}
@@ -108,7 +61,8 @@ class PostgresSubscription:
         self.group_changed = asyncio.Event()
         self._renewing = asyncio.Lock()
         self._heart: asyncio.Task[None] | None = None
-        self._fetching: asyncio.Task[bool] | None = None
+        self._fetching: asyncio.Task[None] | None = None
+        self._looked_everywhere_at = 0.0
 
     @property
     def group(self) -> str:
@@ -175,15 +129,18 @@ class PostgresSubscription:
         deadline = clock() + max_wait_seconds
         await self._ensure_alive()
         while True:
-            more = True
+            # Also while records keep coming: what a lost notification was about may be silent from then on.
+            if clock() - self._looked_everywhere_at >= self._bus.poll_seconds:
+                self._looked_everywhere_at = clock()
+                self.look_everywhere()
+            self.records_came.clear()
             if self._fetching is not None:
-                more = await self._fetch(max_records)
-            if self._count_ahead() < max_records and more:
-                self.records_came.clear()
-                more = await self._fetch(max_records)
+                await self._fetch(max_records)
+            if self._has_room(max_records):
+                await self._fetch(max_records)
             records = self._next(max_records)
             if records:
-                if more and self._count_ahead() < max_records:
+                if self._has_room(max_records):
                     # While this batch is worked on, the next one travels.
                     self._start_fetching(max_records)
                 return records
@@ -195,6 +152,22 @@ class PostgresSubscription:
                     await self.records_came.wait()
             except TimeoutError:
                 continue
+
+    def look_at(self, partition_ids: Iterable[int]) -> None:
+        """Fetch from these partitions next, as far as they are ours."""
+        for partition_id in partition_ids:
+            held = self._partitions.get(partition_id)
+            if held is not None:
+                held.may_have_more = True
+                self.records_came.set()
+
+    def look_everywhere(self) -> None:
+        """Fetch from every partition of ours next."""
+        self.look_at(self._partitions)
+
+    def _has_room(self, max_records: int) -> bool:
+        """Say whether there is something to fetch and less than a batch is here."""
+        return self._count_ahead() < max_records and bool(self._growing())
 
     async def _ensure_alive(self) -> None:
         if self._heart is not None and self._heart.done():
@@ -225,12 +198,8 @@ class PostgresSubscription:
         for record in reversed(records):
             held = self._partitions.get(self._by_place.get((record.topic, record.partition), -1))
             # A partition that left and came back meanwhile starts at its committed offset anyway.
-            if held is not None and held.holding.committed <= record.offset < self._ahead_from(held):
+            if held is not None and held.holding.committed <= record.offset < held.ahead_from:
                 held.ahead.appendleft(record)
-
-    @staticmethod
-    def _ahead_from(held: _Partition) -> int:
-        return held.ahead[0].offset if held.ahead else held.fetched_to
 
     async def _commit(self, records: Sequence[Record]) -> None:
         following = {(record.topic, record.partition): record.offset + 1 for record in records}
@@ -278,6 +247,9 @@ class PostgresSubscription:
     def _count_ahead(self) -> int:
         return sum(len(each.ahead) for each in self._partitions.values() if each.give_up_at is None)
 
+    def _growing(self) -> list[HeldPartition]:
+        return [each for each in self._partitions.values() if each.may_have_more and each.give_up_at is None]
+
     def _start_fetching(self, max_records: int) -> None:
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch_now(max_records))
@@ -288,32 +260,41 @@ class PostgresSubscription:
             await asyncio.gather(self._fetching, return_exceptions=True)
             self._fetching = None
 
-    async def _fetch(self, max_records: int) -> bool:
-        """Fetch, or wait for the fetch that is under way; whether there may be more right now."""
+    async def _fetch(self, max_records: int) -> None:
+        """Fetch, or wait for the fetch that is under way."""
         self._start_fetching(max_records)
         assert self._fetching is not None
         try:
-            return await self._fetching
+            await self._fetching
         finally:
             self._fetching = None
 
-    async def _fetch_now(self, max_records: int) -> bool:
-        wanted = [each for each in self._partitions.values() if each.give_up_at is None]
+    async def _fetch_now(self, max_records: int) -> None:
+        wanted = self._growing()
         if not wanted:
-            return False
+            return
         room = max(FETCH_RECORDS_MIN, (2 * max_records - self._count_ahead()) // len(wanted))
         asked = {each.holding.partition_id: (each, each.jumps) for each in wanted}
-        places = [each.fetched_to for each in wanted]
-        async with self._bus.reading() as connection:
-            rows = await connection.fetch(FETCH, list(asked), places, room, FETCH_ROWS)
+        for held in wanted:
+            # Before the question, so that what is announced meanwhile is asked for again.
+            held.may_have_more = False
+        try:
+            async with self._bus.reading() as connection:
+                rows = await fetch(connection, wanted, room)
+        except BaseException:
+            for held in wanted:
+                held.may_have_more = True
+            raise
         for row in rows:
             held, jumps = asked[row["id"]]
             # The partition may have gone, or have been moved, while we waited for the answer.
             if self._partitions.get(row["id"]) is held and held.jumps == jumps:
                 self._add(held, row)
-        return bool(rows)
+        for partition_id, end_offset in {row["id"]: row["end_offset"] for row in rows}.items():
+            held, _ = asked[partition_id]
+            held.may_have_more |= held.fetched_to < end_offset
 
-    def _add(self, held: _Partition, row: asyncpg.Record) -> None:
+    def _add(self, held: HeldPartition, row: asyncpg.Record) -> None:
         holding = held.holding
         if row["base_offset"] > held.fetched_to and not holding.compacted:
             lost = row["base_offset"] - held.fetched_to
@@ -321,7 +302,7 @@ class PostgresSubscription:
             if self._bus.lost_offsets == "latest":
                 held.go_to(row["end_offset"])
                 return
-        held.ahead.extend(_records(holding, row, held.fetched_to))
+        held.ahead.extend(records_of(holding, row, held.fetched_to))
         held.fetched_to = row["last_offset"] + 1
 
     # Membership
@@ -378,7 +359,7 @@ class PostgresSubscription:
                 self._drop(partition_id)
         for partition_id, holding in held_now.items():
             if partition_id not in self._partitions:
-                self._partitions[partition_id] = _Partition(holding, holding.committed, holding.committed)
+                self._partitions[partition_id] = HeldPartition(holding, holding.committed, holding.committed)
                 self._by_place[holding.topic, holding.number] = partition_id
                 self.records_came.set()
             held = self._partitions[partition_id]
@@ -387,7 +368,7 @@ class PostgresSubscription:
             elif held.give_up_at is None:
                 # Nothing new is handed out of it; what was fetched ahead goes.
                 held.give_up_at = now + self._bus.drain_seconds
-                held.go_to(self._ahead_from(held))
+                held.go_to(held.ahead_from)
 
     def _drained(self) -> list[int]:
         """Partitions to give up that no batch in hand holds, or holds for too long."""
@@ -404,16 +385,3 @@ class PostgresSubscription:
         held = self._partitions.pop(partition_id, None)
         if held is not None:
             self._by_place.pop((held.holding.topic, held.holding.number), None)
-
-
-def _records(holding: Holding, row: asyncpg.Record, first: int) -> Iterator[Record]:
-    """The records of a stored batch from the offset `first` on."""
-    offsets = row["offsets"]
-    if offsets is None:
-        offsets = range(row["base_offset"], row["last_offset"] + 1)
-    topic, number, appended_at = holding.topic, holding.number, row["appended_at"]
-    for offset, key, payload, headers in zip(
-        offsets, row["keys"], row["payloads"], row["headers"], strict=True
-    ):
-        if offset >= first:
-            yield Record(topic, number, offset, key, payload, decode_headers(headers), appended_at)

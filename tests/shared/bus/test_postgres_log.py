@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from cli.embedded.postgres import EmbeddedPostgres
-from shared.bus import Outgoing, StartAt
+from shared.bus import Outgoing, StartAt, partition_of
 from shared.bus.postgres import PostgresBus
+from shared.bus.postgres_batches import APPEND, pack
 from shared.bus.postgres_membership import plan
 from shared.bus.postgres_retention import tidy
 from tests.shared.bus.world import Topic, numbers, outgoing, read, until
 
+KEYS = [f"key-{number}" for number in range(20)]
 NAMES = st.sampled_from(["orders", "points", "groups"])
 
 
@@ -68,9 +70,9 @@ async def connection(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Reco
     await connection.close()
 
 
-async def made(bus: PostgresBus, **settings: int | bool) -> str:
-    """A new topic of one partition."""
-    topic = Topic(f"topic-{uuid4().hex[:8]}", partitions=1, **settings)  # type: ignore[arg-type]  # as Topic has
+async def made(bus: PostgresBus, partitions: int = 1, **settings: int | bool) -> str:
+    """A new topic, of one partition unless told otherwise."""
+    topic = Topic(f"topic-{uuid4().hex[:8]}", partitions, **settings)  # type: ignore[arg-type]  # as Topic has
     await bus.ensure_topics([topic])
     return topic.name
 
@@ -133,7 +135,7 @@ async def test_a_batch_in_hand_for_too_long_holds_nobody_up(url: str) -> None:
 async def test_many_publishers_at_once_leave_no_gap(
     bus: PostgresBus, connection: "asyncpg.Connection[asyncpg.Record]", url: str
 ) -> None:
-    topic = await made(bus)
+    topic = await made(bus, partitions=3)
     others = [PostgresBus(url) for _ in range(4)]
     await asyncio.gather(
         *(
@@ -143,10 +145,41 @@ async def test_many_publishers_at_once_leave_no_gap(
         )
     )
     rows = await connection.fetch(
-        'SELECT "offset" FROM bus.readable WHERE topic = $1 ORDER BY "offset"', topic
+        'SELECT partition, "offset" FROM bus.readable WHERE topic = $1 ORDER BY partition, "offset"', topic
     )
-    assert [row["offset"] for row in rows] == list(range(4 * 2_100))
+    assert len(rows) == 4 * 2_100
+    counts = Counter(row["partition"] for row in rows)
+    assert [tuple(row) for row in rows] == [(n, place) for n in range(3) for place in range(counts[n])]
     await asyncio.gather(*(each.close() for each in others))
+
+
+async def test_what_was_never_announced_is_read_although_other_records_keep_coming(
+    bus: PostgresBus, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    topic = await made(bus, partitions=2)
+    silent, busy = (next(key for key in KEYS if partition_of(key, 2) == number) for number in (0, 1))
+    silent_id = await connection.fetchval(
+        "SELECT id FROM bus.partitions WHERE topic = $1 AND number = 0", topic
+    )
+    subscription = bus.subscribe("patient", [topic])
+    await subscription.start()
+    heard: set[str | None] = set()
+
+    async def read_one_more() -> bool:
+        await bus.publish([Outgoing(topic, busy, b"again")])
+        async with subscription.batch(10, 5.0) as records:
+            heard.update(record.key for record in records)
+        return busy in heard
+
+    await until(read_one_more)
+    await connection.executemany(APPEND, pack([(silent_id, Outgoing(topic, silent, b"once"))]))
+
+    async def heard_the_silent_one() -> bool:
+        await read_one_more()
+        return silent in heard
+
+    await until(heard_the_silent_one)
+    await subscription.close()
 
 
 async def test_retention_removes_what_is_old(
