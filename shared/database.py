@@ -4,6 +4,7 @@ The edge (HTTP route, consumer loop, job runner) opens a transaction and so comm
 repositories only ever receive the session.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -77,6 +78,7 @@ class Database:
             hide_parameters=True,
             pool_timeout=pool_timeout_seconds,
             connect_args={
+                "async_creator_fn": _connect,
                 "server_settings": server_settings,
                 "timeout": connect_timeout_seconds,
                 # The server ends a statement itself; this is for a server that no longer answers at all.
@@ -121,7 +123,7 @@ class Database:
     async def dedicated(self) -> AsyncIterator[asyncpg.Connection]:
         """Yield a connection outside the pool, for session-level locks and `LISTEN`."""
         url = make_url(self.url).set(drivername="postgresql")
-        connection = await asyncpg.connect(
+        connection = await _connect(
             url.render_as_string(hide_password=False),
             timeout=self._connect_timeout_seconds,
             command_timeout=120,
@@ -148,6 +150,22 @@ class Database:
     async def close(self) -> None:
         """Close every pooled connection."""
         await self.engine.dispose()
+
+
+async def _connect(*arguments: Any, **options: Any) -> asyncpg.Connection:
+    """Connect as asyncpg does; whoever is cut off meanwhile waits for the attempt to end.
+
+    Cut off at the wrong moment, asyncpg leaves a failure behind that nobody reads, and that is logged at some
+    later time as if something were wrong. The attempt has a timeout of its own.
+    """
+    attempt = asyncio.create_task(asyncpg.connect(*arguments, **options))
+    try:
+        return await asyncio.shield(attempt)
+    except asyncio.CancelledError:
+        await asyncio.wait([attempt])
+        if not attempt.cancelled() and attempt.exception() is None:
+            attempt.result().terminate()
+        raise
 
 
 @asynccontextmanager
