@@ -30,7 +30,14 @@ def dice(number: str, sides: int) -> str:
 
 ID = "('019aa000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"
 ORDER_ID = "('019aa000-0000-7001-8000-' || lpad(to_hex(o), 12, '0'))::uuid"
-ENTRY_ID = "('019aa000-0000-7002-8000-' || lpad(to_hex(m.n * 16 + k.sequence), 12, '0'))::uuid"
+
+
+def entry_id(sequence: str) -> str:
+    """The id of an entry of the member `m`, as SQL."""
+    return f"('019aa000-0000-7002-8000-' || lpad(to_hex(m.n * 16 + {sequence}), 12, '0'))::uuid"
+
+
+ENTRY_ID = entry_id("k.sequence")
 JOINED = f"timestamptz '2025-01-01' + make_interval(mins => {dice('n', 500_000)})"
 
 
@@ -140,12 +147,15 @@ def points_tables(*, due: bool) -> Sequence[Filling]:
     return (
         (
             "accounts",
-            "member_id, sequence, open_points, earned_points, spent_points, expired_points, next_expiry_at",
+            "member_id, sequence, head, head_sequence, open_points, earned_points, spent_points,"
+            " expired_points, next_expiry_at",
             f"""
-            SELECT id, {ENTRIES_PER_MEMBER}, e[3] - e[3] / 2 + e[4] + e[5] + e[6] + e[7],
+            SELECT id, {ENTRIES_PER_MEMBER}, sha256(uuid_send(last_id)), {ENTRIES_PER_MEMBER},
+                   e[3] - e[3] / 2 + e[4] + e[5] + e[6] + e[7],
                    e[1] + e[2] + e[3] + e[4] + e[5] + e[6] + e[7], e[1] + e[3] / 2, e[2],
                    {DUE_ON if due else "date '2031-01-04'"}
-            FROM (SELECT n, id, earned AS e FROM {BUYERS}) AS made
+            FROM (SELECT n, id, earned AS e, {entry_id(str(ENTRIES_PER_MEMBER))} AS last_id FROM {BUYERS})
+                 AS made
             """,
         ),
         (

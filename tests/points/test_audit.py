@@ -109,6 +109,39 @@ async def test_the_latest_entry_that_is_gone(books: Books) -> None:
     assert ("sequence", KIM, None) in await found(books)
 
 
+async def test_the_latest_entry_that_is_gone_with_all_that_follows_from_it(books: Books) -> None:
+    """Cut off cleanly, what is left of a chain is whole; the account still knows where it ended."""
+    await history(books)
+    await books.earn(earn_of(LEE, 5_000))
+    await tamper(
+        books,
+        f"DELETE FROM lots WHERE id IN (SELECT id FROM entries WHERE member_id = '{LEE}' AND sequence = 2)",
+        f"DELETE FROM entries WHERE member_id = '{LEE}' AND sequence = 2",
+        f"UPDATE accounts SET sequence = 1, open_points = 100, earned_points = 100 WHERE member_id = '{LEE}'",
+    )
+    assert await found(books) == [("chain_cut", LEE, 2)]
+    await tamper(books, f"UPDATE accounts SET head_sequence = 1 WHERE member_id = '{LEE}'")
+    assert await found(books) == [("chain_cut", LEE, 1)]
+    await tamper(books, f"UPDATE accounts SET head_sequence = 0 WHERE member_id = '{LEE}'")
+    assert await found(books) == [("chain_cut", LEE, 0)]
+
+
+async def test_what_an_older_release_has_entered_meanwhile_is_no_finding(books: Books) -> None:
+    """It goes on with the chain and tells no account of it; the next entry looks the end up."""
+    await history(books)
+    await books.earn(earn_of(LEE, 5_000))
+    (first,) = await books.rows(f"SELECT hash FROM entries WHERE member_id = '{LEE}' AND sequence = 1")
+    await tamper(
+        books,
+        f"UPDATE accounts SET head = '\\x{first.hash.hex()}', head_sequence = 1 WHERE member_id = '{LEE}'",
+    )
+    assert await found(books) == []
+    await books.earn(earn_of(LEE))
+    assert await found(books) == []
+    (account,) = await books.rows(f"SELECT head_sequence, sequence FROM accounts WHERE member_id = '{LEE}'")
+    assert tuple(account) == (3, 3)
+
+
 async def test_an_entry_that_nobody_posted(books: Books) -> None:
     await history(books)
     await tamper(
@@ -236,7 +269,7 @@ async def test_a_ledger_in_stretches_shows_the_same(books: Books) -> None:
 
 async def test_entries_older_than_the_chain_are_no_finding_until_somebody_changes_them(books: Books) -> None:
     await history(books)
-    await tamper(books, "UPDATE entries SET hash = NULL")
+    await tamper(books, "UPDATE entries SET hash = NULL", "UPDATE accounts SET head = '', head_sequence = 0")
     await books.earn(earn_of(KIM), earn_of(LEE), earn_of(MAX))
     assert await books.findings() == []
     await tamper(books, f"UPDATE entries SET reason = 'x' WHERE member_id = '{KIM}' AND sequence = 2")

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from services.points.models import Base
-from services.points.repository.chain import ANCHOR, CANONICAL
+from services.points.repository.chain import ANCHOR, CANONICAL, entry_hash
 from services.points.repository.ledger import EntryRow, add_entries
 from shared.ids import new_id
 from tests.fixtures.moment import now
@@ -22,6 +22,26 @@ LINKS = f"""
                            decode('', 'hex')) || {CANONICAL}) AS expected
     FROM entries AS entry ORDER BY entry.member_id, entry.sequence
 """
+
+
+# What a release leaves behind that knows neither hashes nor heads.
+OLD = ("UPDATE entries SET hash = NULL", "UPDATE accounts SET head = '', head_sequence = 0")
+
+
+async def forget(books: Books) -> None:
+    async with books.database.transaction() as session:
+        for statement in OLD:
+            await session.execute(text(statement))
+
+
+async def assert_heads(books: Books) -> None:
+    """Every account knows the hash of its last entry."""
+    heads = await books.rows("SELECT sequence, head_sequence, head FROM accounts ORDER BY member_id")
+    lasts = await books.rows(
+        "SELECT DISTINCT ON (member_id) sequence, sequence, hash FROM entries"
+        " ORDER BY member_id, sequence DESC"
+    )
+    assert [tuple(head) for head in heads] == [tuple(last) for last in lasts]
 
 
 async def test_every_way_of_writing_an_entry_makes_the_same_hash(books: Books) -> None:
@@ -38,6 +58,7 @@ async def test_every_way_of_writing_an_entry_makes_the_same_hash(books: Books) -
     links = await books.rows(LINKS)
     assert {link.kind for link in links} == {"earn", "redeem", "claw_back", "expire"}
     assert [link.hash for link in links] == [link.expected for link in links]
+    await assert_heads(books)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +88,14 @@ async def test_python_and_sql_agree_on_the_bytes_of(books: Books, row: dict[str,
         "members",
         "Order paid",
         now(),
-    )
+        None,
+        None,
+        now() + timedelta(microseconds=1),
+        b"",
+    )._replace(**row)
+    entry = plain._replace(hash=entry_hash(b"", *plain[:-1]))
     async with books.database.transaction() as session:
-        await add_entries(session, [plain._replace(**row)], recorded_at=now() + timedelta(microseconds=1))  # type: ignore[arg-type]  # the fields of a row, by name
+        await add_entries(session, [entry])
     (link,) = await books.rows(LINKS)
     assert link.hash == link.expected
 
@@ -85,12 +111,12 @@ async def test_entries_older_than_the_chain_are_covered_by_the_first_that_follow
     member = uuid4()
     for _ in range(3):
         await books.earn(earn_of(member))
-    async with books.database.transaction() as session:
-        await session.execute(text("UPDATE entries SET hash = NULL"))
+    await forget(books)
     await books.earn(earn_of(member))
     links = await books.rows(LINKS)
     assert [link.hash is None for link in links] == [True, True, False, False]
     assert links[3].hash == links[3].expected
+    await assert_heads(books)
     rows = await books.rows(f"SELECT {CANONICAL} AS content FROM entries AS entry ORDER BY sequence LIMIT 3")
     assert links[2].hash == sha256(b"".join(row.content for row in rows)).digest()
 
@@ -109,17 +135,17 @@ async def test_a_tail_without_hashes_goes_on_from_the_last_hash(books: Books) ->
     assert third.hash == sha256(first.hash + second.content + third.content).digest()
 
 
-async def test_an_account_whose_tail_expires_without_a_hash_is_mended_by_its_next_entry(
+async def test_a_tail_without_a_hash_gets_one_before_anything_expires_behind_it(
     books: Books,
 ) -> None:
     member = uuid4()
     await books.earn(earn_of(member))
-    async with books.database.transaction() as session:
-        await session.execute(text("UPDATE entries SET hash = NULL"))
+    await forget(books)
     await books.pass_time(366 * DAY)
     await books.expire()
     await books.earn(earn_of(member))
     rows = await books.rows(f"SELECT hash, {CANONICAL} AS content FROM entries AS entry ORDER BY sequence")
-    assert [row.hash is None for row in rows] == [True, False, False]
-    assert rows[1].hash == sha256(rows[0].content + rows[1].content).digest()
+    assert rows[0].hash == sha256(rows[0].content).digest()
+    assert rows[1].hash == sha256(rows[0].hash + rows[1].content).digest()
     assert rows[2].hash == sha256(rows[1].hash + rows[2].content).digest()
+    await assert_heads(books)

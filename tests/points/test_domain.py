@@ -70,11 +70,7 @@ def test_the_rule_of_an_order_is_the_one_in_force_when_it_was_paid() -> None:
 
 
 def account(**figures: int) -> Account:
-    zeros = dict.fromkeys(
-        ("sequence", "open_points", "debt_points", "earned_points", "spent_points", "expired_points"), 0
-    )
-    zeros |= {"clawed_back_points": 0, "held_points": 0} | figures
-    return Account(member_id=uuid4(), next_expiry_at=None, **zeros)
+    return Account(uuid4(), 0, b"", **({"open_points": 0} | figures))
 
 
 def test_debt_is_repaid_before_a_lot_opens() -> None:

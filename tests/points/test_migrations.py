@@ -98,6 +98,9 @@ async def test_a_ledger_of_the_first_release_goes_on(old_books: Books) -> None:
     assert (balance.available_points, balance.spent_points, balance.expired_points) == (120, 30, 20)
     assert balance.expirations == [(now() + 10 * DAY, 70), (now() + 20 * DAY, 50)]
     await old_books.assert_balanced()
+    (account,) = await old_books.rows("SELECT head_sequence, head FROM accounts")
+    (last,) = await old_books.rows("SELECT sequence, hash FROM entries WHERE sequence = 5")
+    assert tuple(account) == tuple(last)
     reward = coupon(80)
     await old_books.add(reward)
     await old_books.earn(earn_of(MEMBER))

@@ -65,27 +65,30 @@ class PointsOutOfRange(ValueError):
 class Account:
     """A member's account as one batch works on it, under its row lock.
 
-    `open_points` are those in matured lots, held or not, `pending_points` those that have not matured. The
-    others are lifetime figures; adjusted and transferred points may be negative. It holds that
+    `head` is the hash of the entry `sequence`, its last one; empty before the first. `open_points` are those
+    in matured lots, held or not, `pending_points` those that have not matured. The lifetime figures count
+    what the batch adds to those in the database; adjusted and transferred points may become fewer. Of those
+    in the database it holds that
     open + pending - debt = earned - spent - expired - clawed back - forfeited + adjusted + transferred.
     """
 
     member_id: UUID
     sequence: int
+    head: bytes
     open_points: int
     debt_points: int = 0
+    held_points: int = 0
+    pending_points: int = 0
+    next_expiry_at: datetime | None = None
+    sliding_policy: str | None = None
+    sliding_expires_at: datetime | None = None
     earned_points: int = 0
     spent_points: int = 0
     expired_points: int = 0
     clawed_back_points: int = 0
-    held_points: int = 0
-    next_expiry_at: datetime | None = None
-    pending_points: int = 0
     adjusted_points: int = 0
     transferred_points: int = 0
     forfeited_points: int = 0
-    sliding_policy: str | None = None
-    sliding_expires_at: datetime | None = None
 
     @property
     def balance_points(self) -> int:
@@ -107,6 +110,11 @@ class Account:
         """Add an entry to the lifetime figure of its kind."""
         name, times = _FIGURE_OF_REVERSED[contra] if kind == "reverse" else _FIGURE_OF_KIND[kind]
         setattr(self, name, getattr(self, name) + times * points)
+
+    def counted(self) -> None:
+        """Begin the lifetime figures anew: what they counted is in the database."""
+        self.earned_points = self.spent_points = self.expired_points = self.clawed_back_points = 0
+        self.adjusted_points = self.transferred_points = self.forfeited_points = 0
 
     def look_at(self, instant: datetime | None) -> None:
         """Have the account settled at `instant`, if not before."""

@@ -59,6 +59,10 @@ class Account(Base):
 
     member_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     sequence: Mapped[int] = mapped_column(BigInteger, server_default=ZERO)
+    # The end of the audit chain: the hash of the entry `head_sequence`, which is the last one unless a
+    # release that does not know of it has entered more. Nothing before the first.
+    head: Mapped[bytes] = mapped_column(LargeBinary, server_default=text("''"))
+    head_sequence: Mapped[int] = mapped_column(BigInteger, server_default=ZERO)
     open_points: Mapped[int] = mapped_column(BigInteger, server_default=ZERO)
     pending_points: Mapped[int] = mapped_column(BigInteger, server_default=ZERO)
     held_points: Mapped[int] = mapped_column(BigInteger, server_default=ZERO)

@@ -1,7 +1,6 @@
 """Earn: paid orders become points."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -15,7 +14,6 @@ from services.points.repository import ledger as ledger_repository
 from services.points.repository import orders as order_repository
 from services.points.repository import rules as rule_repository
 from services.points.repository.details import detail_of
-from services.points.repository.ledger import Credit
 from shared.events import PointsEarned
 from shared.outbox import emit
 from shared.problems import Refusal
@@ -39,15 +37,14 @@ async def earn(session: AsyncSession, commands: Sequence[Earn]) -> list[Earned |
     """
     rules = await rule_repository.rule_book(session)
     versions = [(command, rules.at(command.order.paid_at)) for command in commands]
-    if any(rule.rule_set is not None for _, rule in versions):
-        ledger = await Ledger.open(session, {command.member_id for command in commands})
-        known = await ledger_repository.known_earns(session, [command.order_id for command in commands])
+    in_turn = any(rule.rule_set is not None for _, rule in versions)
+    judged = [] if in_turn else [judge_simply(command, rule) for command, rule in versions]
+    asked = commands if in_turn else [grant.command for grant in judged if isinstance(grant, Grant)]
+    ledger = await Ledger.open(session, {command.member_id for command in asked})
+    known = await ledger_repository.known_earns(session, [command.order_id for command in asked])
+    if in_turn:
         judged = await judge_in_turn(session, ledger, versions, known)
-        grants = _grants(judged)
-    else:
-        judged = [judge_simply(command, rule) for command, rule in versions]
-        grants = _grants(judged)
-        ledger, known = await _credit(session, grants)
+    grants = _grants(judged)
     posted: dict[UUID, UUID] = {}
     for order_id, grant in reversed(grants.items()):
         if order_id not in known:
@@ -55,7 +52,6 @@ async def earn(session: AsyncSession, commands: Sequence[Earn]) -> list[Earned |
     await ledger.save(session)
     parked = await order_repository.parked_refunds(session, list(posted))
     if parked:
-        await ledger.reload(session, {grants[refund.order_id].command.member_id for refund in parked})
         await apply_refunds(session, ledger, parked, rules)
         await take_back_referrals(session, ledger, list(posted))
     await emit(session, ledger.events)
@@ -73,46 +69,6 @@ def _result(item: Grant | Refusal, posted: dict[UUID, UUID]) -> Earned | Refusal
     order_id = item.command.order_id
     entry_id = posted.pop(order_id, None)
     return Earned(order_id, entry_id, item.points if entry_id is not None else 0)
-
-
-async def _credit(session: AsyncSession, grants: Mapping[UUID, Grant]) -> tuple[Ledger, set[UUID]]:
-    """Lock the accounts, credit the ordinary ones, and say which orders had earned before.
-
-    Nearly every account owes nothing and nearly every order is new, so the accounts are credited before
-    either is known, which saves a reading and a writing of each. The few others are loaded and put right.
-    """
-    given: dict[UUID, Credit] = {}
-    for grant in grants.values():
-        member_id = grant.command.member_id
-        given[member_id] = _add(given.get(member_id), member_id, grant.points, grant.expires_at)
-    ordinary, links = await ledger_repository.credit_accounts(session, given)
-    known = await ledger_repository.known_earns(session, list(grants))
-    mistaken = {grants[order_id].command.member_id for order_id in known} & ordinary.keys()
-    others = given.keys() - ordinary.keys()
-    if others:
-        # What comes under a merged id goes into an account that may have been credited on its own behalf.
-        mistaken |= set((await ledger_repository.roots(session, others)).values()) & ordinary.keys()
-    now = await ledger_repository.database_now(session)
-    ledger = Ledger(ordinary, now, credited=set(ordinary), links=links)
-    await ledger.reload(session, mistaken)
-    for member_id in mistaken:
-        account, credit = ledger.accounts[member_id], given[member_id]
-        account.sequence -= credit.entries
-        account.open_points -= credit.points
-        account.earned_points -= credit.points
-        ledger.change(account)
-    await ledger.admit(session, given)
-    return ledger, known
-
-
-def _add(credit: Credit | None, member_id: UUID, points: int, expires_at: datetime | None) -> Credit:
-    """Add an order to what its member is credited."""
-    if points == 0:
-        expires_at = None
-    if credit is None:
-        return Credit(member_id, 1, points, expires_at)
-    dates = [date for date in (credit.next_expiry_at, expires_at) if date is not None]
-    return Credit(member_id, credit.entries + 1, credit.points + points, min(dates, default=None))
 
 
 def _post(ledger: Ledger, grant: Grant) -> UUID:

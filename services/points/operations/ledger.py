@@ -4,7 +4,7 @@ Opening it locks the accounts and settles them: what is due matures, lapses or e
 follows sees live lots only, however late the job is.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -17,6 +17,7 @@ from services.points.domain import CONTRA_OF_KIND, Account, ExpiryPolicy, Lot, e
 from services.points.domain.accounts import ACTIVITIES
 from services.points.operations import settle
 from services.points.repository import ledger as repository
+from services.points.repository.chain import entry_hash
 from services.points.repository.ledger import EntryRow, LotRow, MoveRow
 from services.points.settings import settings
 from shared.clock import zone
@@ -57,13 +58,11 @@ class Ledger:
     events: list[Event] = field(default_factory=list)
     # Points that this batch put into open lots although they had expired already, until `save` takes them.
     withheld: dict[UUID, int] = field(default_factory=dict)
-    # Accounts whose figures are written already, so that `save` leaves them alone.
-    credited: set[UUID] = field(default_factory=set)
-    # The hashes that the next entries of accounts follow, as far as they came with the accounts.
-    links: dict[UUID, bytes] = field(default_factory=dict)
     # Accounts with something due that came up in this batch, such as the lots of a hold that is over.
     _due: set[UUID] = field(default_factory=set)
     _changed: dict[UUID, Account] = field(default_factory=dict)
+    # Accounts that orders earned for; of those that have not changed otherwise less has to be written.
+    _earned: dict[UUID, Account] = field(default_factory=dict)
 
     @classmethod
     async def open(
@@ -71,23 +70,26 @@ class Ledger:
     ) -> "Ledger":
         """Lock the members' accounts, making missing ones if `create`, and settle them."""
         ledger = cls({}, EPOCH)
-        locked = await ledger._lock(session, member_ids, create=create)
+        locked, now = await ledger._lock(session, member_ids, create=create)
         # The clock is read after the locks: whoever waited for one judges by the time it has become.
-        ledger.now = await repository.database_now(session)
+        ledger.now = now or await repository.database_now(session)
         await settle.settle(session, ledger, locked)
         return ledger
 
     async def admit(self, session: AsyncSession, member_ids: Iterable[UUID], *, create: bool = True) -> None:
         """Lock further accounts that turned out to be needed, and settle them."""
-        await settle.settle(session, self, await self._lock(session, member_ids, create=create))
+        locked, _ = await self._lock(session, member_ids, create=create)
+        await settle.settle(session, self, locked)
 
     async def _lock(
         self, session: AsyncSession, member_ids: Iterable[UUID], *, create: bool
-    ) -> list[Account]:
+    ) -> tuple[list[Account], datetime | None]:
+        """Lock accounts that are not yet; return them, and the clock after the last of them."""
         asked = {member_id for member_id in member_ids if member_id not in self.accounts}
         locked: list[Account] = []
+        now: datetime | None = None
         while asked:
-            found = await repository.lock_accounts(session, asked, create=create)
+            found, now = await repository.lock_accounts(session, asked, create=create)
             for member_id, account in found.items():
                 if self.accounts.setdefault(member_id, account) is account:
                     locked.append(account)
@@ -98,21 +100,11 @@ class Ledger:
                     self.accounts[alias] = self.accounts[root]
             # Whoever is merged between the look-up and the lock is followed in another round.
             asked = {alias for alias, root in roots.items() if root not in self.accounts}
-        return locked
-
-    async def reload(self, session: AsyncSession, member_ids: Iterable[UUID]) -> None:
-        """Read locked accounts with all their figures. What is gathered must be saved before."""
-        again = {self.accounts[member_id].member_id for member_id in member_ids}
-        if again:
-            fresh = await repository.lock_accounts(session, again, create=False)
-            for asked, account in self.accounts.items():
-                self.accounts[asked] = fresh.get(account.member_id, account)
-            self.credited -= again
+        return locked, now
 
     def change(self, account: Account) -> None:
-        """Have `save` write an account, unless its figures are written already."""
-        if account.member_id not in self.credited:
-            self._changed[account.member_id] = account
+        """Have `save` write an account with all its figures."""
+        self._changed[account.member_id] = account
 
     def enter(
         self,
@@ -139,38 +131,39 @@ class Ledger:
         """
         account.sequence += 1
         against = contra or CONTRA_OF_KIND[kind]
-        if account.member_id not in self.credited:
-            account.count(kind, against, points)
-            self._changed[account.member_id] = account
+        account.count(kind, against, points)
+        (self._earned if kind == "earn" else self._changed)[account.member_id] = account
         if account.sliding_policy is not None and kind in ACTIVITIES:
             self._slide(account, account.sliding_policy, occurred_at)
         entry_id = new_id()
-        self.entries.append(
-            EntryRow(
-                account.member_id,
-                account.sequence,
-                entry_id,
-                kind,
-                against,
-                points,
-                about_id,
-                reference,
-                rule_version,
-                basis_minor,
-                currency,
-                actor,
-                reason,
-                occurred_at,
-                None if detail is None else _encode(detail).decode(),
-                None if origin_id == account.member_id else origin_id,
-            )
+        said = (
+            account.member_id,
+            account.sequence,
+            entry_id,
+            kind,
+            against,
+            points,
+            about_id,
+            reference,
+            rule_version,
+            basis_minor,
+            currency,
+            actor,
+            reason,
+            occurred_at,
+            None if detail is None else _encode(detail).decode(),
+            None if origin_id == account.member_id else origin_id,
+            self.now,
         )
+        account.head = entry_hash(account.head, *said)
+        self.entries.append(EntryRow(*said, account.head))
         return entry_id
 
     def _slide(self, account: Account, policy: str, active_at: datetime) -> None:
         until = expiry_of(ExpiryPolicy.parse(policy), active_at, zone(settings().zone))
         assert until is not None, "a sliding policy has a length"
         account.put_off(policy, until)
+        self.change(account)
 
     def credit(
         self,
@@ -195,9 +188,11 @@ class Ledger:
         waits = (pending and matures_at is None) or (matures_at is not None and matures_at > self.now)
         late = not waits and expires_at is not None and expires_at <= self.now
         opened = points if late else account.repay(points)
+        sliding = policy is not None and policy.slides
+        if opened < points or waits or sliding:
+            self.change(account)
         if opened == 0:
             return 0
-        sliding = policy is not None and policy.slides
         if sliding and expires_at is not None:
             assert policy is not None
             account.put_off(policy.serialise(), expires_at)
@@ -346,7 +341,15 @@ class Ledger:
     async def write_accounts(self, session: AsyncSession, member_ids: Iterable[UUID]) -> None:
         """Write those of the accounts that have changed, ahead of `save`."""
         changed = [account for member_id in member_ids if (account := self._changed.pop(member_id, None))]
+        await self._write(session, changed, [])
+
+    async def _write(
+        self, session: AsyncSession, changed: Collection[Account], earned: Collection[Account]
+    ) -> None:
         await repository.save_accounts(session, changed)
+        await repository.save_earned(session, earned)
+        for account in (*changed, *earned):
+            account.counted()
 
     def settle_again(self, account: Account) -> None:
         """Have `save` settle an account once more: what was pinned or pending may be due."""
@@ -358,14 +361,14 @@ class Ledger:
         Points that had passed their date before they came go in the same transaction, and points that became
         free repay debt.
         """
-        links, self.links = self.links, {}
-        await repository.add_entries(session, self.entries, recorded_at=self.now, links=links)
+        await repository.add_entries(session, self.entries)
         await repository.open_lots(session, self.lots)
         await repository.pin_lots(session, self.pins)
         await repository.move_points(session, self.moves)
-        changed = self._changed
-        await repository.save_accounts(session, changed.values())
-        self.entries, self.lots, self.pins, self.moves, self._changed = [], [], [], [], {}
+        changed, earned = self._changed, self._earned
+        await self._write(session, changed.values(), [earned[id_] for id_ in earned if id_ not in changed])
+        self.entries, self.lots, self.pins, self.moves = [], [], [], []
+        self._changed, self._earned = {}, {}
         due, self._due = self._due, set()
         indebted = [account for account in changed.values() if account.debt_points]
         if indebted:

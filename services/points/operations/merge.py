@@ -88,8 +88,8 @@ async def _regroup(
     old: Mapping[UUID, UUID],
     new: Mapping[UUID, UUID],
 ) -> None:
-    accounts = await repository.lock_all(session, members)
-    ledger = Ledger(dict(accounts), await ledger_repository.database_now(session))
+    accounts, now = await ledger_repository.lock_these(session, members)
+    ledger = Ledger(dict(accounts), now)
     # Settled first, so that only what is live moves.
     await settle.settle(session, ledger, list(accounts.values()))
     await ledger.save(session)

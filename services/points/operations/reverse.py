@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import Account
 from services.points.operations.ledger import Ledger
-from services.points.repository import aliases as alias_repository
+from services.points.repository import ledger as ledger_repository
 from services.points.repository import reversals as repository
 from services.points.repository.reversals import GivenBack, TakenLot, Taking
 from services.points.settings import settings
@@ -59,7 +59,8 @@ async def reverse(session: AsyncSession, ledger: Ledger, commands: Sequence[Reve
     await ledger.admit(session, owners | spenders)
     merged = [id_ for id_ in sorted(spenders) if ledger.accounts[id_].member_id != id_]
     books = {id_: ledger.accounts[id_] for id_ in spenders}
-    books |= await alias_repository.lock_all(session, merged) if merged else {}
+    if merged:
+        books |= (await ledger_repository.lock_these(session, merged))[0]
     # Read again under the locks: only now nobody else gives back the same points.
     lots: dict[UUID, list[TakenLot]] = defaultdict(list)
     for lot in await repository.taken_lots(session, entry_ids):

@@ -111,8 +111,8 @@ async def expire(session: AsyncSession, ledger: "Ledger", member_ids: Sequence[U
         ledger.withheld.pop(expiry.member_id, None)
         if account is not None:
             account.sequence = expiry.sequence
+            account.head = expiry.head
             account.open_points = expiry.open_points
-            account.expired_points = expiry.expired_points
             account.next_expiry_at = expiry.next_expiry_at
         if expiry.lots:
             ledger.events.append(

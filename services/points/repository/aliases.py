@@ -9,8 +9,6 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.points.domain import Account
-from services.points.repository.ledger import OPEN_ACCOUNTS
 from shared.writing import columns
 
 
@@ -82,17 +80,6 @@ SAVE_ALIASES = text(
     ON CONFLICT (merged_id) DO UPDATE
     SET surviving_id = excluded.surviving_id, revision = excluded.revision, merged = excluded.merged,
         debt_points = excluded.debt_points, changed_at = excluded.changed_at
-    """
-)
-
-LOCK_ALL = text(
-    """
-    SELECT member_id, sequence, open_points, debt_points, earned_points, spent_points, expired_points,
-           clawed_back_points, held_points, next_expiry_at, pending_points, adjusted_points,
-           transferred_points, forfeited_points, sliding_policy, sliding_expires_at
-    FROM accounts WHERE member_id = ANY(CAST(:member_ids AS uuid[]))
-    ORDER BY member_id
-    FOR UPDATE
     """
 )
 
@@ -182,13 +169,6 @@ async def save_aliases(session: AsyncSession, rows: Sequence[AliasRow]) -> None:
             for row in rows
         ],
     )
-
-
-async def lock_all(session: AsyncSession, member_ids: Sequence[UUID]) -> dict[UUID, Account]:
-    """Lock these very accounts, aliases not followed, and make those that are missing."""
-    await session.execute(OPEN_ACCOUNTS, {"member_ids": list(member_ids)})
-    rows = await session.execute(LOCK_ALL, {"member_ids": list(member_ids)})
-    return {row[0]: Account(*row) for row in rows}
 
 
 async def open_lots(session: AsyncSession, member_ids: Sequence[UUID]) -> list[OpenLot]:

@@ -121,6 +121,24 @@ OLD_CHAINS = text(
     """  # noqa: S608 - a constant
 )
 
+# What an account knows of the end of its chain. An entry that is later than that may be of a release that
+# does not tell the account; one that is gone, or another one, is not.
+HEADS = text(
+    """
+    SELECT 'chain_cut' AS finding, member_id, head_sequence AS sequence,
+           CAST(NULL AS uuid) AS lot_id, CAST(NULL AS bigint) AS expected, CAST(NULL AS bigint) AS found
+    FROM accounts AS account
+         LEFT JOIN (
+             SELECT member_id, sequence AS head_sequence, hash FROM entries
+             WHERE member_id > :after AND member_id <= :upto
+         ) AS entry USING (member_id, head_sequence)
+    WHERE member_id > :after AND member_id <= :upto
+          AND CASE head_sequence WHEN 0 THEN account.head <> ''
+                   ELSE entry IS NULL OR entry.hash <> account.head END
+    ORDER BY member_id LIMIT :limit
+    """
+)
+
 # Each account's figures beside what entries, open lots and holds say about it.
 FIGURES = text(
     """
@@ -303,7 +321,7 @@ async def account_findings(
     session: AsyncSession, after: UUID, upto: UUID, *, limit: int, with_old_chains: bool
 ) -> list[Finding]:
     """Compare accounts, entries, open lots and holds of a range; up to `limit` findings of each statement."""
-    statements = [CHAINS, FIGURES, TAKEN] + ([OLD_CHAINS] if with_old_chains else [])
+    statements = [CHAINS, HEADS, FIGURES, TAKEN] + ([OLD_CHAINS] if with_old_chains else [])
     parameters = {"after": after, "upto": upto, "limit": limit}
     return [found for each in statements for found in await _findings(session, each, parameters)]
 

@@ -19,19 +19,23 @@ two together.
 
 Before an account's first entry there is nothing. Entries from before there was a chain have no hash of their
 own: the first hash that follows covers all of them, in the order of their sequence.
+
+The account keeps the last hash, its head, and which entry's it is. So nobody has to look into the entries to
+go on, and whoever cuts off the end of a chain is found out by the account.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from struct import Struct
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-__all__ = ["CANONICAL", "chained", "heads"]
+__all__ = ["CANONICAL", "catch_up", "entry_hash"]
 
 # PostgreSQL's own epoch, so that the bytes of an instant are those that it sends.
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -55,16 +59,6 @@ CANONICAL: Final = """
     || coalesce(decode('00', 'hex') || uuid_send(entry.origin_id), decode('', 'hex'))
 """
 
-# One row with an array: a row for each account would cost more than the hash does.
-HEADS = text(
-    """
-    SELECT array_agg(entries.hash ORDER BY head.place)
-    FROM unnest(CAST(:member_ids AS uuid[]), CAST(:sequences AS bigint[]))
-         WITH ORDINALITY AS head(member_id, sequence, place)
-         LEFT JOIN entries ON entries.member_id = head.member_id AND entries.sequence = head.sequence
-    """
-)
-
 # Gives the last entry of each account a hash that covers every entry since the last one that has one.
 ANCHOR = text(
     f"""
@@ -83,63 +77,88 @@ ANCHOR = text(
         GROUP BY entry.member_id, anchored.hash
     ) AS tail
     WHERE entries.member_id = tail.member_id AND entries.sequence = tail.sequence
-    RETURNING entries.member_id, entries.hash
     """  # noqa: S608 - a constant
 )
 
-
-async def heads(session: AsyncSession, before: dict[UUID, int]) -> dict[UUID, bytes]:
-    """Return the hash that the next entry of each account follows; `before` is its last sequence, 0 if none.
-
-    The accounts are locked. A last entry without a hash is of a release that knew no chain: it gets one now.
+BARE = text(
     """
-    known = {member_id: sequence for member_id, sequence in before.items() if sequence}
-    if not known:
-        return {}
-    parameters = {"member_ids": list(known), "sequences": list(known.values())}
-    hashes = (await session.execute(HEADS, parameters)).scalar_one()
-    found: dict[UUID, bytes] = dict(zip(known, hashes, strict=True))
-    bare = [member_id for member_id, digest in found.items() if digest is None]
+    SELECT account.member_id FROM unnest(CAST(:member_ids AS uuid[])) AS account(member_id)
+         CROSS JOIN LATERAL (
+             SELECT hash FROM entries WHERE entries.member_id = account.member_id
+             ORDER BY sequence DESC LIMIT 1
+         ) AS last
+    WHERE last.hash IS NULL
+    """
+)
+
+CATCH_UP = text(
+    """
+    UPDATE accounts SET head = coalesce(last.hash, ''), head_sequence = accounts.sequence
+    FROM unnest(CAST(:member_ids AS uuid[])) AS account(member_id)
+         LEFT JOIN LATERAL (
+             SELECT hash FROM entries WHERE entries.member_id = account.member_id
+             ORDER BY sequence DESC LIMIT 1
+         ) AS last ON true
+    WHERE accounts.member_id = account.member_id
+    RETURNING accounts.member_id, accounts.head
+    """
+)
+
+
+async def catch_up(session: AsyncSession, member_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+    """Look up the heads of locked accounts that do not know theirs, have the accounts keep them, return them.
+
+    A last entry without a hash is of a release that knew no chain: it gets one now.
+    """
+    bare = (await session.scalars(BARE, {"member_ids": list(member_ids)})).all()
     if bare:
-        found |= {row[0]: row[1] for row in await session.execute(ANCHOR, {"member_ids": bare})}
-    return found
+        await session.execute(ANCHOR, {"member_ids": list(bare)})
+    return {row[0]: row[1] for row in await session.execute(CATCH_UP, {"member_ids": list(member_ids)})}
 
 
-def chained(
-    rows: Iterable[Sequence[Any]], links: dict[UUID, bytes], *, recorded_at: datetime
-) -> list[tuple[Any, ...]]:
-    """Return rows of `entries` with `recorded_at` and their hash; `links` are the heads, and move along.
-
-    The rows of an account come in the order of their sequence.
-    """
-    recorded = _microseconds(recorded_at)
-    done: list[tuple[Any, ...]] = []
-    for row in rows:
-        member_id, sequence, entry_id, kind, contra, points, about_id, reference = row[:8]
-        rule_version, basis_minor, currency, actor, reason, occurred_at, detail, origin_id = row[8:]
-        fixed = FIXED.pack(
-            member_id.bytes,
-            entry_id.bytes,
-            about_id.bytes,
-            sequence,
-            points,
-            ABSENT if rule_version is None else rule_version,
-            ABSENT if basis_minor is None else basis_minor,
-            _microseconds(occurred_at),
-            recorded,
-        )
-        words = f"{kind}\0{contra}\0{reference}\0{currency or ''}\0{actor}\0{reason}"
-        if detail is not None:
-            words += f"\0{detail}"
-        content = fixed + words.encode()
-        if origin_id is not None:
-            content += b"\0" + origin_id.bytes
-        digest = sha256(links.get(member_id, b"") + content).digest()
-        links[member_id] = digest
-        done.append((*row, recorded_at, digest))
-    return done
+def entry_hash(
+    head: bytes,
+    member_id: UUID,
+    sequence: int,
+    entry_id: UUID,
+    kind: str,
+    contra: str,
+    points: int,
+    about_id: UUID,
+    reference: str,
+    rule_version: int | None,
+    basis_minor: int | None,
+    currency: str | None,
+    actor: str,
+    reason: str,
+    occurred_at: datetime,
+    detail: str | None,
+    origin_id: UUID | None,
+    recorded_at: datetime,
+) -> bytes:
+    """Return the hash of an entry that follows the one whose hash is `head`."""
+    fixed = FIXED.pack(
+        member_id.bytes,
+        entry_id.bytes,
+        about_id.bytes,
+        sequence,
+        points,
+        ABSENT if rule_version is None else rule_version,
+        ABSENT if basis_minor is None else basis_minor,
+        _microseconds(occurred_at),
+        _recorded(recorded_at),
+    )
+    words = f"{kind}\0{contra}\0{reference}\0{currency or ''}\0{actor}\0{reason}"
+    if detail is not None:
+        words += f"\0{detail}"
+    origin = b"" if origin_id is None else b"\0" + origin_id.bytes
+    return sha256(head + fixed + words.encode() + origin).digest()
 
 
 def _microseconds(instant: datetime) -> int:
     since = instant - EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+# All entries of a batch are recorded at one instant.
+_recorded = lru_cache(maxsize=1)(_microseconds)

@@ -4,26 +4,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import Account, Lot
-from services.points.repository.chain import chained, heads
+from services.points.repository.chain import catch_up
 from shared.writing import Append, Write, append, columns, write
 
 # UUIDs compare by this number, and numbers compare several times faster than UUIDs do.
 IN_ORDER = attrgetter("int")
 
-# An account in the order of SAVE_ACCOUNTS; `astuple` would copy each figure deeply.
-FIGURES = attrgetter(*(field.name for field in fields(Account)))
-NO_LINKS: Final[Mapping[UUID, bytes]] = {}
-
 
 class EntryRow(NamedTuple):
-    """A row of `entries`."""
+    """A row of `entries`, with its hash."""
 
     member_id: UUID
     sequence: int
@@ -40,17 +36,10 @@ class EntryRow(NamedTuple):
     reason: str
     occurred_at: datetime
     # JSON, as it is to be written.
-    detail: str | None = None
-    origin_id: UUID | None = None
-
-
-class Credit(NamedTuple):
-    """What one account gets in a batch, in the order of CREDIT_ACCOUNTS; `entries` counts its entries."""
-
-    member_id: UUID
-    entries: int
-    points: int
-    next_expiry_at: datetime | None
+    detail: str | None
+    origin_id: UUID | None
+    recorded_at: datetime
+    hash: bytes
 
 
 class LotRow(NamedTuple):
@@ -77,7 +66,7 @@ class MoveRow(NamedTuple):
     points: int
 
 
-# In the order of EntryRow, and what is the same for all or reckoned from the row.
+# In the order of EntryRow.
 ENTRIES = Append(
     "entries",
     member_id="uuid",
@@ -124,55 +113,46 @@ OPEN_ACCOUNTS = text(
     """
 )
 
-# Locks every account of the batch and credits the ordinary ones at once. One that owes points, is an alias,
-# puts off its expiry with every activity or has something due is locked too but neither changed nor
-# returned: what it gets has to be reckoned first. The answer is one row of columns, which is read in a
-# fraction of the time that as many rows take, with the hash that the next entry of each account follows.
-CREDIT_ACCOUNTS = text(
-    """
-    WITH credit AS MATERIALIZED (
-        SELECT * FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS bigint[]), CAST(:p2 AS bigint[]),
-                             CAST(:p3 AS timestamptz[])) AS c(member_id, entries, points, expires_at)
-    ), credited AS (
-        INSERT INTO accounts (member_id, sequence, open_points, earned_points, next_expiry_at)
-        SELECT member_id, entries, points, points, expires_at FROM credit ORDER BY member_id
-        ON CONFLICT (member_id) DO UPDATE
-        SET sequence = accounts.sequence + excluded.sequence,
-            open_points = accounts.open_points + excluded.open_points,
-            earned_points = accounts.earned_points + excluded.earned_points,
-            next_expiry_at = least(accounts.next_expiry_at, excluded.next_expiry_at)
-        WHERE accounts.debt_points = 0 AND accounts.merged_into IS NULL AND accounts.sliding_policy IS NULL
-              AND (accounts.next_expiry_at IS NULL OR accounts.next_expiry_at > clock_timestamp())
-        RETURNING member_id, sequence, open_points, held_points
-    ), before AS MATERIALIZED (
-        SELECT member_id, credited.sequence - credit.entries AS sequence,
-               credited.open_points - credit.points AS open_points, held_points
-        FROM credited JOIN credit USING (member_id)
-    )
-    SELECT coalesce(array_agg(member_id), '{}'), array_agg(sequence), array_agg(open_points),
-           array_agg(held_points),
-           array_agg((SELECT hash FROM entries WHERE entries.member_id = before.member_id
-                                                     AND entries.sequence = before.sequence))
-    FROM before
-    """
-)
+# An account in the order in which `Account` has it; a head that is not of the last entry counts as unknown.
+# The answer is one row: the clock, and then a column of the locked accounts in each place, which is read in a
+# fraction of the time that as many rows take. The clock is read when the last lock is held, since that row
+# is made when the columns are whole.
+_LOCK = """
+    SELECT clock_timestamp(), {known}, array_agg(member_id), array_agg(sequence), array_agg(head),
+           array_agg(open_points), array_agg(debt_points), array_agg(held_points), array_agg(pending_points),
+           array_agg(next_expiry_at), array_agg(sliding_policy), array_agg(sliding_expires_at)
+    FROM (
+        SELECT member_id, sequence, CASE WHEN head_sequence = sequence THEN head END AS head, open_points,
+               debt_points, held_points, pending_points, next_expiry_at, sliding_policy, sliding_expires_at,
+               merged_into
+        FROM accounts WHERE member_id = ANY(ARRAY({ids}))
+        ORDER BY member_id
+        FOR UPDATE
+    ) AS locked
+    WHERE {live}
+"""
 
 # An alias is followed before anything is locked, so that everybody locks accounts in the order of their ids.
+# Nothing is locked while an account is missing that has to be opened.
 LOCK_ACCOUNTS = text(
-    """
-    SELECT member_id, sequence, open_points, debt_points, earned_points, spent_points, expired_points,
-           clawed_back_points, held_points, next_expiry_at, pending_points, adjusted_points,
-           transferred_points, forfeited_points, sliding_policy, sliding_expires_at, merged_into
-    FROM accounts
-    WHERE member_id = ANY(ARRAY(
-        SELECT coalesce(alias.merged_into, asked.id)
-        FROM unnest(CAST(:member_ids AS uuid[])) AS asked(id)
-             LEFT JOIN accounts AS alias ON alias.member_id = asked.id AND alias.merged_into IS NOT NULL
-    ))
-    ORDER BY member_id
-    FOR UPDATE
-    """
+    f"""
+    WITH known AS MATERIALIZED (
+        SELECT member_id, merged_into FROM accounts WHERE member_id = ANY(CAST(:member_ids AS uuid[]))
+    ), whole AS MATERIALIZED (
+        SELECT NOT :create OR count(*) = cardinality(CAST(:member_ids AS uuid[])) AS so FROM known
+    )
+    {
+        _LOCK.format(
+            known="CASE WHEN NOT (SELECT so FROM whole) THEN ARRAY(SELECT member_id FROM known) END",
+            ids="SELECT coalesce(merged_into, member_id) FROM known WHERE (SELECT so FROM whole)",
+            live="merged_into IS NULL",
+        )
+    }
+    """  # noqa: S608 - a constant
 )
+
+# These very accounts, aliases not followed.
+LOCK_THESE = text(_LOCK.format(known="NULL", ids="SELECT unnest(CAST(:member_ids AS uuid[]))", live="true"))
 
 ROOTS = text(
     """
@@ -209,25 +189,47 @@ ADD_MOVES = Write(
 
 SAVE_ACCOUNTS = Write(
     """
-    UPDATE accounts SET sequence = new.sequence, open_points = new.open_points,
-           debt_points = new.debt_points, earned_points = new.earned_points,
-           spent_points = new.spent_points, expired_points = new.expired_points,
-           clawed_back_points = new.clawed_back_points, held_points = new.held_points,
-           next_expiry_at = new.next_expiry_at, pending_points = new.pending_points,
-           adjusted_points = new.adjusted_points, transferred_points = new.transferred_points,
-           forfeited_points = new.forfeited_points, sliding_policy = new.sliding_policy,
-           sliding_expires_at = new.sliding_expires_at
-    FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS bigint[]), CAST(:p2 AS bigint[]), CAST(:p3 AS bigint[]),
-                CAST(:p4 AS bigint[]), CAST(:p5 AS bigint[]), CAST(:p6 AS bigint[]), CAST(:p7 AS bigint[]),
-                CAST(:p8 AS bigint[]), CAST(:p9 AS timestamptz[]), CAST(:p10 AS bigint[]),
-                CAST(:p11 AS bigint[]), CAST(:p12 AS bigint[]), CAST(:p13 AS bigint[]), CAST(:p14 AS text[]),
-                CAST(:p15 AS timestamptz[]))
-         AS new(member_id, sequence, open_points, debt_points, earned_points, spent_points, expired_points,
-                clawed_back_points, held_points, next_expiry_at, pending_points, adjusted_points,
-                transferred_points, forfeited_points, sliding_policy, sliding_expires_at)
+    UPDATE accounts SET sequence = new.sequence, head = new.head, head_sequence = new.sequence,
+           open_points = new.open_points, debt_points = new.debt_points, held_points = new.held_points,
+           pending_points = new.pending_points, next_expiry_at = new.next_expiry_at,
+           sliding_policy = new.sliding_policy, sliding_expires_at = new.sliding_expires_at,
+           earned_points = accounts.earned_points + new.earned_points,
+           spent_points = accounts.spent_points + new.spent_points,
+           expired_points = accounts.expired_points + new.expired_points,
+           clawed_back_points = accounts.clawed_back_points + new.clawed_back_points,
+           adjusted_points = accounts.adjusted_points + new.adjusted_points,
+           transferred_points = accounts.transferred_points + new.transferred_points,
+           forfeited_points = accounts.forfeited_points + new.forfeited_points
+    FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS bigint[]), CAST(:p2 AS bytea[]), CAST(:p3 AS bigint[]),
+                CAST(:p4 AS bigint[]), CAST(:p5 AS bigint[]), CAST(:p6 AS bigint[]),
+                CAST(:p7 AS timestamptz[]), CAST(:p8 AS text[]), CAST(:p9 AS timestamptz[]),
+                CAST(:p10 AS bigint[]), CAST(:p11 AS bigint[]), CAST(:p12 AS bigint[]),
+                CAST(:p13 AS bigint[]), CAST(:p14 AS bigint[]), CAST(:p15 AS bigint[]),
+                CAST(:p16 AS bigint[]))
+         AS new(member_id, sequence, head, open_points, debt_points, held_points, pending_points,
+                next_expiry_at, sliding_policy, sliding_expires_at, earned_points, spent_points,
+                expired_points, clawed_back_points, adjusted_points, transferred_points, forfeited_points)
     WHERE accounts.member_id = new.member_id
     """
 )
+
+# Nearly all that is written to accounts: orders that opened lots and did nothing else. The array of every
+# further figure would cost as much as its share of this one.
+SAVE_EARNED = Write(
+    """
+    UPDATE accounts SET sequence = new.sequence, head = new.head, head_sequence = new.sequence,
+           open_points = new.open_points, earned_points = accounts.earned_points + new.earned_points,
+           next_expiry_at = new.next_expiry_at
+    FROM unnest(CAST(:p0 AS uuid[]), CAST(:p1 AS bigint[]), CAST(:p2 AS bytea[]), CAST(:p3 AS bigint[]),
+                CAST(:p4 AS bigint[]), CAST(:p5 AS timestamptz[]))
+         AS new(member_id, sequence, head, open_points, earned_points, next_expiry_at)
+    WHERE accounts.member_id = new.member_id
+    """
+)
+
+# An account in the order of these two; `astuple` would copy each figure deeply.
+FIGURES = attrgetter(*(field.name for field in fields(Account)))
+EARNED_FIGURES = attrgetter("member_id", "sequence", "head", "open_points", "earned_points", "next_expiry_at")
 
 # The lots that could pay what each member needs, in spending order: soonest-expiring first, then oldest.
 # Lots beyond what is needed stay in the database, unless they are asked for by id. What holds have pinned
@@ -268,53 +270,51 @@ PIN_LOTS = Write(
 
 async def lock_accounts(
     session: AsyncSession, member_ids: Iterable[UUID], *, create: bool = True
-) -> dict[UUID, Account]:
+) -> tuple[dict[UUID, Account], datetime]:
     """Lock the accounts of these members, in the order of their ids; with `create` none is missing.
 
-    A merged member's id locks the account of whom they were merged into. The insert comes first and as a
-    whole: it waits for whoever is opening the same account, so that afterwards all rows exist and two
-    batches can only queue up, never wait for each other in a circle.
+    Returns them with the database's clock as it was when all were locked: whoever waited judges by the time
+    it has become. A merged member's id locks the account of whom they were merged into.
+
+    Missing accounts are opened before any is locked, and as a whole: that waits for whoever is opening the
+    same account, so that afterwards all rows exist and two batches can only queue up, never wait for each
+    other in a circle.
     """
     ordered = sorted(set(member_ids), key=IN_ORDER)
-    if create:
-        await session.execute(OPEN_ACCOUNTS, {"member_ids": ordered})
-    rows = await session.execute(LOCK_ACCOUNTS, {"member_ids": ordered})
-    return {row[0]: Account(*row[:-1]) for row in rows if row[-1] is None}
+    parameters = {"member_ids": ordered, "create": create}
+    now, known, *figures = (await session.execute(LOCK_ACCOUNTS, parameters)).one()
+    if known is not None:
+        missing = set(ordered).difference(known)
+        await session.execute(OPEN_ACCOUNTS, {"member_ids": sorted(missing, key=IN_ORDER)})
+        now, _, *figures = (await session.execute(LOCK_ACCOUNTS, parameters)).one()
+    return await _accounts(session, figures), now
+
+
+async def lock_these(
+    session: AsyncSession, member_ids: Sequence[UUID]
+) -> tuple[dict[UUID, Account], datetime]:
+    """Lock these very accounts, aliases not followed, and make those that are missing; the same otherwise."""
+    await session.execute(OPEN_ACCOUNTS, {"member_ids": member_ids})
+    now, _, *figures = (await session.execute(LOCK_THESE, {"member_ids": member_ids})).one()
+    return await _accounts(session, figures), now
+
+
+async def _accounts(session: AsyncSession, figures: Sequence[Sequence[Any] | None]) -> dict[UUID, Account]:
+    """Make accounts of their columns; each knows its head from now on."""
+    if figures[0] is None:
+        return {}
+    accounts = {row[0]: Account(*row) for row in zip(*figures, strict=True)}
+    unknown = [member_id for member_id, account in accounts.items() if account.head is None]
+    if unknown:
+        for member_id, head in (await catch_up(session, unknown)).items():
+            accounts[member_id].head = head
+    return accounts
 
 
 async def roots(session: AsyncSession, member_ids: Iterable[UUID]) -> dict[UUID, UUID]:
     """Return those of the members that are merged, with whose account holds what they have."""
     rows = await session.execute(ROOTS, {"member_ids": list(member_ids)})
     return {row[0]: row[1] for row in rows}
-
-
-async def credit_accounts(
-    session: AsyncSession, given: Mapping[UUID, Credit]
-) -> tuple[dict[UUID, Account], dict[UUID, bytes]]:
-    """Lock all the accounts and credit those that owe nothing and have nothing due.
-
-    Returns the credited ones as they were before, with the figures that posting needs, and the hashes that
-    their next entries follow, as far as they have one; the others have to be loaded, and are posted to in the
-    ordinary way.
-    """
-    if not given:
-        return {}, {}
-    row = await session.execute(CREDIT_ACCOUNTS, columns(given.values()))
-    member_ids, sequences, open_points, held_points, hashes = row.one()
-    if not member_ids:
-        return {}, {}
-    accounts = {
-        member_id: Account(member_id, sequence, points, held_points=held)
-        for member_id, sequence, points, held in zip(
-            member_ids, sequences, open_points, held_points, strict=True
-        )
-    }
-    links = {
-        member_id: digest or b""
-        for member_id, digest, sequence in zip(member_ids, hashes, sequences, strict=True)
-        if digest is not None or sequence == 0
-    }
-    return accounts, links
 
 
 async def database_now(session: AsyncSession) -> datetime:
@@ -328,23 +328,9 @@ async def known_earns(session: AsyncSession, order_ids: Sequence[UUID]) -> set[U
     return set((await session.scalars(KNOWN_EARNS, {"order_ids": order_ids})).all())
 
 
-async def add_entries(
-    session: AsyncSession,
-    rows: Sequence[EntryRow],
-    *,
-    recorded_at: datetime,
-    links: Mapping[UUID, bytes] = NO_LINKS,
-) -> None:
-    """Append entries, those of an account in their order; each one's hash goes on from the one before.
-
-    `links` are hashes that are known to be before them; the others are looked up. A natural key that exists
-    already is a violation, never a second posting.
-    """
-    if rows:
-        # Backwards, so that what remains of each account is its first row.
-        before = {row.member_id: row.sequence - 1 for row in reversed(rows) if row.member_id not in links}
-        found = await heads(session, before)
-        await append(session, ENTRIES, chained(rows, {**links, **found}, recorded_at=recorded_at))
+async def add_entries(session: AsyncSession, rows: Sequence[EntryRow]) -> None:
+    """Append entries. A natural key that exists already is a violation, never a second posting."""
+    await append(session, ENTRIES, rows)
 
 
 async def open_lots(session: AsyncSession, rows: Sequence[LotRow]) -> None:
@@ -365,6 +351,13 @@ async def save_accounts(session: AsyncSession, accounts: Iterable[Account]) -> N
     rows = list(map(FIGURES, accounts))
     if rows:
         await write(session, SAVE_ACCOUNTS, columns(rows))
+
+
+async def save_earned(session: AsyncSession, accounts: Iterable[Account]) -> None:
+    """Write back locked accounts of which nothing but what orders earned has changed."""
+    rows = list(map(EARNED_FIGURES, accounts))
+    if rows:
+        await write(session, SAVE_EARNED, columns(rows))
 
 
 async def pin_lots(session: AsyncSession, pins: Sequence[tuple[UUID, int]]) -> None:

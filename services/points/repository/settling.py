@@ -14,7 +14,7 @@ from shared.ids import new_ids
 
 
 class DueAccount(NamedTuple):
-    """An account that the job has locked; `plain` if nothing but dated lots can be due in it."""
+    """An account that the job has locked; `plain` if it knows its head and only dated lots can be due."""
 
     member_id: UUID
     plain: bool
@@ -38,10 +38,10 @@ class Expiry:
     points: int
     lots: int
     sequence: int
+    head: bytes
     open_points: int
     debt_points: int
     held_points: int
-    expired_points: int
     next_expiry_at: datetime | None
 
 
@@ -49,7 +49,8 @@ class Expiry:
 # The clock is read once, by a query of its own: compared with what moves the index would be of no use.
 CLAIM_DUE_ACCOUNTS = text(
     """
-    SELECT member_id, pending_points = 0 AND held_points = 0 AND sliding_policy IS NULL AS plain
+    SELECT member_id, pending_points = 0 AND held_points = 0 AND sliding_policy IS NULL
+                      AND head_sequence = sequence AS plain
     FROM accounts
     WHERE next_expiry_at <= (SELECT clock_timestamp())
     ORDER BY next_expiry_at
@@ -80,7 +81,7 @@ MATURE_ORDERS = text(
 
 # A lot is looked up once and then changed where it lies: nobody moves it meanwhile, since whoever changes a
 # lot has its account locked. Of the canonical bytes only the first 64 differ from entry to entry: three ids,
-# sequence and points. The rest is made once.
+# sequence and points. The rest is made once. The accounts know their heads, since they are locked.
 EXPIRE_DUE_LOTS = text(
     f"""
     WITH due AS MATERIALIZED (
@@ -99,14 +100,30 @@ EXPIRE_DUE_LOTS = text(
         WHERE ctid = ANY(ARRAY(SELECT place FROM due))
     ), total AS MATERIALIZED (
         SELECT account.member_id, account.entry_id, count(due.id) AS lots,
+               CASE WHEN count(due.id) > 0 THEN 1 ELSE 0 END AS entries,
                CAST(coalesce(sum(due.points), 0) AS bigint) AS points
         FROM unnest(CAST(:member_ids AS uuid[]), CAST(:entry_ids AS uuid[])) AS account(member_id, entry_id)
              LEFT JOIN due ON due.member_id = account.member_id
         GROUP BY account.member_id, account.entry_id
+    ), said AS MATERIALIZED (
+        SELECT 'expire' AS kind, 'expiry' AS contra, '' AS reference, CAST(NULL AS integer) AS rule_version,
+               CAST(NULL AS bigint) AS basis_minor, CAST(NULL AS text) AS currency, 'points' AS actor,
+               'Points passed their date' AS reason, CAST(:now AS timestamptz) AS occurred_at,
+               CAST(NULL AS json) AS detail, CAST(NULL AS uuid) AS origin_id,
+               CAST(:now AS timestamptz) AS recorded_at
+    ), alike AS MATERIALIZED (
+        SELECT substring({CANONICAL} FROM 65) AS bytes
+        FROM (SELECT said.*, id, id AS member_id, id AS about_id, 1 AS sequence, 0 AS points
+              FROM said CROSS JOIN (SELECT gen_random_uuid() AS id) AS any_id) AS entry
     ), changed AS (
         UPDATE accounts SET open_points = accounts.open_points - total.points,
                expired_points = accounts.expired_points + total.points,
-               sequence = accounts.sequence + CASE WHEN total.lots > 0 THEN 1 ELSE 0 END,
+               sequence = accounts.sequence + total.entries,
+               head_sequence = accounts.head_sequence + total.entries,
+               head = CASE total.entries WHEN 0 THEN accounts.head ELSE sha256(
+                   accounts.head || uuid_send(accounts.member_id) || uuid_send(total.entry_id)
+                   || uuid_send(total.entry_id) || int8send(accounts.sequence + 1) || int8send(-total.points)
+                   || (SELECT bytes FROM alike)) END,
                next_expiry_at = least(
                    (SELECT min(lots.expires_at) FROM lots
                     WHERE lots.member_id = accounts.member_id AND lots.remaining_points > 0
@@ -122,28 +139,14 @@ EXPIRE_DUE_LOTS = text(
                )
         FROM total WHERE accounts.member_id = total.member_id
         RETURNING accounts.member_id, total.entry_id, total.points, total.lots, accounts.sequence,
-                  accounts.open_points, accounts.debt_points, accounts.held_points, accounts.expired_points,
+                  accounts.head, accounts.open_points, accounts.debt_points, accounts.held_points,
                   accounts.next_expiry_at
-    ), entry AS MATERIALIZED (
-        SELECT member_id, sequence, entry_id AS id, 'expire' AS kind, 'expiry' AS contra, -points AS points,
-               entry_id AS about_id, '' AS reference, CAST(NULL AS integer) AS rule_version,
-               CAST(NULL AS bigint) AS basis_minor, CAST(NULL AS text) AS currency, 'points' AS actor,
-               'Points passed their date' AS reason, CAST(:now AS timestamptz) AS occurred_at,
-               CAST(NULL AS json) AS detail, CAST(NULL AS uuid) AS origin_id,
-               CAST(:now AS timestamptz) AS recorded_at
-        FROM changed WHERE lots > 0
-    ), alike AS MATERIALIZED (
-        SELECT substring({CANONICAL} FROM 65) AS bytes FROM entry LIMIT 1
     ), entered AS (
-        INSERT INTO entries (member_id, sequence, id, kind, contra, points, about_id, reference, rule_version,
-                             basis_minor, currency, actor, reason, occurred_at, detail, origin_id,
-                             recorded_at, hash)
-        SELECT entry.*,
-               sha256(CASE WHEN entry.sequence = 1 THEN decode('', 'hex') ELSE before.hash END
-                      || uuid_send(entry.member_id) || uuid_send(entry.id) || uuid_send(entry.id)
-                      || int8send(entry.sequence) || int8send(entry.points) || (SELECT bytes FROM alike))
-        FROM entry LEFT JOIN entries AS before
-             ON before.member_id = entry.member_id AND before.sequence = entry.sequence - 1
+        INSERT INTO entries (member_id, sequence, id, points, about_id, hash, kind, contra, reference,
+                             rule_version, basis_minor, currency, actor, reason, occurred_at, detail,
+                             origin_id, recorded_at)
+        SELECT member_id, sequence, entry_id, -points, entry_id, head, said.*
+        FROM changed CROSS JOIN said WHERE lots > 0
     ), moved AS (
         INSERT INTO lot_moves (lot_id, entry_id, points)
         SELECT due.id, total.entry_id, due.points

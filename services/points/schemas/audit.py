@@ -10,6 +10,7 @@ Check = Literal[
     "adjusted_points",
     "balance",
     "chain_broken",
+    "chain_cut",
     "clawed_back_points",
     "earned_points",
     "entry_moves",
