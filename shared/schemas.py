@@ -47,7 +47,8 @@ __all__ = [
 MIN_BIGINT: Final = -(2**63)
 MAX_BIGINT: Final = 2**63 - 1
 NO_NUL: Final = r"^[^\x00]*$"
-PRINTABLE: Final = r"^[^\x00-\x1f\x7f]+$"
+# With something to see in it: many exports know customers by blanks alone, who would all be one person.
+PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Clocks of storefronts run ahead, and a day covers a local time that was sent as UTC.
 FUTURE_TOLERANCE: Final = timedelta(days=1)

@@ -17,6 +17,8 @@ __all__ = ["show_found", "show_member"]
 SIDE_BY_SIDE_COLUMNS = 110
 # More than fit on a screen; the answer of the service holds all of them.
 MANY = 12
+# Persian and Hindi names are spelt with them, and emoji are put together.
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 STATES = {"paid": "green", "placed": "yellow", "refunded": "magenta", "cancelled": "red"}
 
 
@@ -225,7 +227,9 @@ class _Facts:
 
 def _clean(words: str) -> str:
     """What others wrote, without what would steer the terminal."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in words)
+    return "".join(
+        each if each.isprintable() or each in JOINERS else "\N{REPLACEMENT CHARACTER}" for each in words
+    )
 
 
 def _text(words: str | None, style: str = "") -> Text:

@@ -66,7 +66,7 @@ async def run(home: Path, *arguments: str) -> Result:
 
 
 async def test_a_member_by_id_and_by_the_name_of_a_source_without_points(home: Path) -> None:
-    member_id = await buys(home, customer={"display_name": "Kim [bold]Example[/]\u202e"})
+    member_id = await buys(home, customer={"display_name": "Kim [bold]Example[/]\u202e عل\u200cی"})
     for name in (member_id, "amazon:kim"):
         shown = await run(home, name)
         assert shown.exit_code == 0, shown.output
@@ -80,6 +80,7 @@ async def test_a_member_by_id_and_by_the_name_of_a_source_without_points(home: P
         ):
             assert words in shown.stdout, words
         assert "\u202e" not in shown.stdout
+        assert "عل\u200cی" in shown.stdout
     facts = json.loads((await run(home, member_id, "--json")).stdout)
     assert (facts["member"]["member_id"], facts["points"], facts["entries"]) == (member_id, None, None)
 

@@ -128,12 +128,15 @@ def test_instants_are_utc() -> None:
 def test_short_words() -> None:
     currency, external, short = TypeAdapter(CurrencyCode), TypeAdapter(ExternalId), TypeAdapter(ShortText)
     assert currency.validate_python("EUR") == "EUR"
+    assert external.validate_python(" a ") == " a "
     for adapter, wrong in (
         (currency, "eur"),
         (currency, "QQQ"),
         (external, ""),
         (external, "a\nb"),
         (external, "a" * 201),
+        (external, "  "),
+        (external, "\N{NO-BREAK SPACE}"),
         (short, "a\x00"),
     ):
         with pytest.raises(ValidationError):
