@@ -19,10 +19,10 @@ class Member:
     """A member under the lock of the transaction, with what the batch in hand makes of it.
 
     `is_new` says that its row is still to be written, `is_changed` that the row differs from what was read,
-    `has_new_profile` that the profile snapshot must be said again, the other two that the next birthday must
-    be planned anew. `link` is there if the member is an alias, `merged` are the aliases of this one, however
-    long their chains; figures of the row are those of what came under its own id, figures of the person are
-    the sums.
+    `has_new_profile` that the profile snapshot must be said again, `has_new_birthday` and `has_new_zone` that
+    the next birthday must be planned anew, and `is_bare` that nothing is known of it but its row. `link` is
+    there if the member is an alias, `merged` are the aliases of this one, however long their chains; figures
+    of the row are those of what came under its own id, figures of the person are the sums.
     """
 
     id: UUID
@@ -54,6 +54,7 @@ class Member:
     has_new_profile: bool = False
     has_new_birthday: bool = False
     has_new_zone: bool = False
+    is_bare: bool = False
     link: Link | None = None
     merged: list["Member"] = field(default_factory=list)
     terms: Terms = field(default_factory=Terms)

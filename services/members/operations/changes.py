@@ -32,6 +32,8 @@ class Changes:
         self.session = session
         self.actor = actor
         self.ladder = rules.ladder
+        self.anybody_erased = rules.anybody_erased
+        self.anything_parked = rules.anything_parked
         # The one that spend is counted in.
         self.currency = settings().program_currency
         # By the database's clock, when the batch began: what it judges, it judges as of this instant.
@@ -85,7 +87,8 @@ class Changes:
     def join(self, member_id: UUID) -> Member:
         """Take in a new member, in the tier that everybody starts in."""
         level = self.ladder.earned(NOTHING)
-        member = Member(member_id, tier_version=self.ladder.version, is_new=True, has_new_profile=True)
+        member = Member(member_id, tier_version=self.ladder.version)
+        member.is_new = member.is_bare = member.has_new_profile = True
         if level is not None:
             member.tier, member.tier_rank = level.name, level.rank
         self.members[member_id] = member

@@ -121,6 +121,8 @@ async def take_contact_points(changes: Changes, points: Mapping[UUID, Sequence[C
 
     Returns whose addresses that changes.
     """
+    for member_id in points:
+        changes.members[member_id].is_bare = False
     added, proven = await repository.add_contact_points(
         changes.session, points, limit=settings().contact_points_per_member
     )

@@ -106,7 +106,8 @@ class _Batch:
         # Only the first statement about an order can bring a new customer: others contradict it.
         first = {order.key: order for _, order in reversed(self.good())}
         # An order placed before its customer was erased belongs to those books, and makes nobody anew.
-        self.of_the_erased = await members_of_late_orders(self.session, first.values())
+        if self.changes.anybody_erased:
+            self.of_the_erased = await members_of_late_orders(self.session, first.values())
         wanted = {_customer(order) for order in first.values() if order.key not in self.of_the_erased}
         found = await people.member_ids(self.session, wanted)
         if unknown := wanted - found.keys():

@@ -195,7 +195,7 @@ async def apply_parked(session: AsyncSession, *, limit: int) -> int:
 async def settle_parked(changes: Changes, orders: Mapping[OrderKey, KnownOrder]) -> None:
     """Apply what waits for these orders, whose members are locked."""
     session = changes.session
-    if not orders or not await repository.anything_parked(session):
+    if not orders or not changes.anything_parked:
         return
     await settle_parked_deliveries(changes, orders)
     cancellations = await repository.parked_cancellations(session, orders.keys())

@@ -23,7 +23,10 @@ T = TypeVar("T")
 
 async def profiles(session: AsyncSession, persons: Sequence[Member]) -> list[MemberProfile]:
     """Return the profile snapshots of persons, whose revisions are those to be said."""
-    parts = await people.snapshots(session, [id_ for person in persons for id_ in person.person_ids])
+    parts = {person.id: people.BARE_SNAPSHOT for person in persons if person.is_bare}
+    parts |= await people.snapshots(
+        session, [id_ for person in persons if not person.is_bare for id_ in person.person_ids]
+    )
     several = [id_ for person in persons if person.merged for id_ in person.person_ids]
     said = await consents.consent_states(session, several)
     now = utc_now()

@@ -17,7 +17,6 @@ from services.members.repository.orders import KEYS, key_columns
 __all__ = [
     "FORGOTTEN",
     "KEPT",
-    "anybody_erased",
     "clear_members",
     "forget_rows",
     "keep_fingerprints",
@@ -52,8 +51,6 @@ KEPT = {
     "tier_purchases": "the books: which redemption paid for which tier",
 }
 """Tables that name members and keep their rows, each with the reason."""
-
-ANYBODY = text("SELECT EXISTS (SELECT FROM erased_identities)")
 
 OLD_NAMES = text(
     """
@@ -119,11 +116,6 @@ SILENCE_MERGES = text(
       AND (merged_id = ANY(CAST(:ids AS uuid[])) OR surviving_id = ANY(CAST(:ids AS uuid[])))
     """
 )
-
-
-async def anybody_erased(session: AsyncSession) -> bool:
-    """Say whether anybody ever was, so that a batch need not ask for each of its customers."""
-    return bool((await session.scalars(ANYBODY)).one())
 
 
 async def old_names(session: AsyncSession, fingerprints: Collection[bytes]) -> dict[bytes, list[OldName]]:

@@ -29,7 +29,8 @@ __all__ = [
 
 KNOWN = """
     o.id, o.member_id, o.source, o.shop_id, o.external_order_id, o.currency, o.total_minor, o.placed_at,
-    o.paid_at, o.payment_id, o.cancelled_at, o.refunded_minor, o.participation, o.content
+    o.paid_at, o.payment_id, o.cancelled_at, o.refunded_minor, CAST(o.participation AS text) AS participation,
+    o.content
 """
 
 KEYS = """
@@ -39,7 +40,7 @@ KEYS = """
 
 BY_KEY = text(
     f"SELECT {KNOWN} FROM {KEYS} JOIN orders AS o USING (source, shop_id, external_order_id)"  # noqa: S608 - constants
-).columns(participation=JSONB)
+)
 
 INSERT_ORDERS = text(
     """
@@ -186,7 +187,7 @@ async def orders_by_key(session: AsyncSession, keys: Collection[OrderKey]) -> di
             row.payment_id,
             row.cancelled_at,
             row.refunded_minor,
-            row.participation,
+            None if row.participation is None else msgspec.json.decode(row.participation),
             bytes(row.content),
         )
     return found

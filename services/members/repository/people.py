@@ -14,9 +14,10 @@ from services.members.domain import Link, Member
 from shared.events import Consent as ConsentSaid
 from shared.events import ContactPoint as ContactPointSaid
 from shared.ids import new_ids
-from shared.writing import Append, append
+from shared.writing import Append, Write, append, write
 
 __all__ = [
+    "BARE_SNAPSHOT",
     "Customer",
     "Snapshot",
     "claim_identities",
@@ -36,6 +37,7 @@ __all__ = [
 _read_points = msgspec.json.Decoder(list[ContactPointSaid]).decode
 _read_consents = msgspec.json.Decoder(list[ConsentSaid]).decode
 _read_words = msgspec.json.Decoder(list[str]).decode
+_read_times = msgspec.json.Decoder(dict[str, str]).decode
 _read_attributes = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -47,6 +49,10 @@ class Snapshot(NamedTuple):
     tags: list[str]
     groups: list[str]
     attributes: dict[str, Any]
+
+
+# Of somebody of whom nothing is known but the row.
+BARE_SNAPSHOT = Snapshot([], [], [], [], {})
 
 
 Customer = tuple[str, str]
@@ -80,6 +86,9 @@ MEMBERS = Append(
     stage_is_stale="boolean",
 )
 COLUMNS = ", ".join(MEMBERS.columns)
+READ_COLUMNS = COLUMNS.replace(
+    "attributes_stated_at", "CAST(attributes_stated_at AS text) AS attributes_stated_at"
+)
 
 ROWS = """
     unnest(CAST(:ids AS uuid[]), CAST(:names AS text[]), CAST(:locales AS text[]), CAST(:zones AS text[]),
@@ -126,12 +135,10 @@ PERSONS = """
 
 # The aliases hold still meanwhile: reading them FOR KEY SHARE takes a lock on their table, before the
 # statement sees anything, that a merge waits for and that waits for a merge.
-LOCK = text(PERSONS.format(columns=COLUMNS, hold="FOR KEY SHARE", lock="FOR NO KEY UPDATE")).columns(
-    attributes_stated_at=JSONB
-)
-READ = text(PERSONS.format(columns=COLUMNS, hold="", lock="")).columns(attributes_stated_at=JSONB)
+LOCK = text(PERSONS.format(columns=READ_COLUMNS, hold="FOR KEY SHARE", lock="FOR NO KEY UPDATE"))
+READ = text(PERSONS.format(columns=READ_COLUMNS, hold="", lock=""))
 
-UPDATE_MEMBERS = text(
+UPDATE_MEMBERS = Write(
     f"""
     UPDATE members SET
         display_name = n.display_name, locale = n.locale, time_zone = n.time_zone, country = n.country,
@@ -320,6 +327,7 @@ def _persons(rows: Iterable[Row[Any]]) -> dict[UUID, Member]:
     for row in rows:
         columns = tuple(row)
         member = members[row.id] = Member(*columns[:-4])
+        member.attributes_stated_at = _read_times(row.attributes_stated_at)
         if row.surviving_id is not None:
             member.link = Link(*columns[-4:])
     for member in members.values():
@@ -338,7 +346,7 @@ async def insert_members(session: AsyncSession, members: Sequence[Member]) -> No
 async def update_members(session: AsyncSession, members: Sequence[Member]) -> None:
     """Write the rows of members that changed."""
     if members:
-        await session.execute(UPDATE_MEMBERS, _member_columns(members))
+        await write(session, UPDATE_MEMBERS, _member_columns(members))
 
 
 def _member_columns(members: Sequence[Member]) -> dict[str, list[Any]]:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.members.domain import Ladder, Level, LifecycleRules, Member, Policy
 from shared.clock import zone
+from shared.writing import Append, append
 
 __all__ = [
     "RULES",
@@ -43,7 +44,16 @@ RULES = f"""
     WHERE p.version = {CURRENT}
 """  # noqa: S608 - constant
 
-RULES_NOW = text(RULES)
+# And what hardly ever is the case, so that a batch need not ask for each of its orders or customers.
+RULES_NOW = text(
+    f"""
+    SELECT rules.*, EXISTS (SELECT FROM erased_identities) AS anybody_erased,
+        EXISTS (SELECT FROM refunds WHERE state = 'parked')
+        OR EXISTS (SELECT FROM cancellations WHERE state = 'parked')
+        OR EXISTS (SELECT FROM deliveries WHERE state = 'parked') AS anything_parked
+    FROM ({RULES}) AS rules
+    """  # noqa: S608 - constants
+)
 
 INSERT_TIERS = text(
     """
@@ -93,12 +103,7 @@ TO_JUDGE = text(f"SELECT id {OVERDUE} ORDER BY id LIMIT :limit")
 # Asked every few seconds: no more are counted than it takes to see that the job is behind.
 COUNT_TO_JUDGE = text(f"SELECT count(*) FROM (SELECT {OVERDUE} LIMIT :limit) AS waiting")  # noqa: S608 - constant
 
-ADD_TALLIES = text(
-    """
-    INSERT INTO tallies (figure, value)
-    SELECT * FROM unnest(CAST(:figures AS text[]), CAST(:values AS numeric[]))
-    """
-)
+TALLIES = Append("tallies", figure="text", value="numeric")
 
 FIGURES = text("SELECT figure, sum(value) AS value FROM tallies GROUP BY figure")
 
@@ -120,16 +125,26 @@ FOLD = text(
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a batch is judged by, and when by the database's clock it began."""
+    """What a batch is judged by, and when by the database's clock it began.
+
+    `anybody_erased` says whether a member ever was, `anything_parked` whether a statement waits for an order.
+    """
 
     ladder: Ladder
     lifecycle: LifecycleRules
     now: datetime
+    anybody_erased: bool = True
+    anything_parked: bool = True
 
 
 async def rules(session: AsyncSession, zone_name: str) -> Rules:
     """Return the tier table and the lifecycle that hold now; days are those of the zone."""
-    return rules_of((await session.execute(RULES_NOW)).mappings().one(), zone_name)
+    row = (await session.execute(RULES_NOW)).mappings().one()
+    return replace(
+        rules_of(row, zone_name),
+        anybody_erased=row["anybody_erased"],
+        anything_parked=row["anything_parked"],
+    )
 
 
 def rules_of(row: RowMapping, zone_name: str) -> Rules:
@@ -222,11 +237,7 @@ async def count_members_to_judge(session: AsyncSession, *, limit: int) -> int:
 
 async def add_tallies(session: AsyncSession, changes: Mapping[str, int]) -> None:
     """Add to the figures of the summary."""
-    changes = {figure: value for figure, value in changes.items() if value}
-    if changes:
-        await session.execute(
-            ADD_TALLIES, {"figures": list(changes), "values": [int(value) for value in changes.values()]}
-        )
+    await append(session, TALLIES, [(figure, int(value)) for figure, value in changes.items() if value])
 
 
 async def figures(session: AsyncSession) -> dict[str, int]:

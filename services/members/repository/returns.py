@@ -16,7 +16,6 @@ __all__ = [
     "RefundName",
     "StoredCancellation",
     "StoredRefund",
-    "anything_parked",
     "cancellations_by_key",
     "delete_refunds",
     "insert_cancellations",
@@ -121,14 +120,6 @@ SETTLE_CANCELLATIONS = text(
     UPDATE cancellations AS c SET state = 'applied' FROM {KEYS}
     WHERE (c.source, c.shop_id, c.external_order_id) = (k.source, k.shop_id, k.external_order_id)
     """  # noqa: S608 - constants
-)
-
-ANYTHING_PARKED = text(
-    """
-    SELECT EXISTS (SELECT FROM refunds WHERE state = 'parked')
-        OR EXISTS (SELECT FROM cancellations WHERE state = 'parked')
-        OR EXISTS (SELECT FROM deliveries WHERE state = 'parked')
-    """
 )
 
 PARKED_KEYS = text(
@@ -264,11 +255,6 @@ async def settle_cancellations(session: AsyncSession, keys: Collection[OrderKey]
     """Store that parked cancellations were applied."""
     if keys:
         await session.execute(SETTLE_CANCELLATIONS, key_columns(keys))
-
-
-async def anything_parked(session: AsyncSession) -> bool:
-    """Say whether anything waits at all, so that a batch need not ask for each of its orders."""
-    return bool((await session.scalars(ANYTHING_PARKED)).one())
 
 
 async def parked_keys(session: AsyncSession, *, limit: int) -> list[OrderKey]:
