@@ -338,7 +338,9 @@ def _parted(
 def _reason(error: Exception) -> str:
     """Return what to tell the operator: the refusal's own words, or the kind of error and its message."""
     if isinstance(error, Refusal | UndecodableEvent):
-        reason = str(error)
+        faults = error.members.get("errors", ()) if isinstance(error, Refusal) else ()
+        where = "; ".join(f"{fault['pointer']}: {fault['message']}" for fault in faults)
+        reason = f"{error} {where}".rstrip()
     else:
         # PostgreSQL quotes column values from its second line on, and those may be personal.
         reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]

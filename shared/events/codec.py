@@ -194,7 +194,9 @@ def envelope_of(record: RecordLike) -> Envelope[Event]:
         event_id = parse_id(headers["ce_id"].decode())
         source = headers["ce_source"].decode()
         time = datetime.fromisoformat(headers["ce_time"].decode())
-    except (KeyError, ValueError) as error:
+    except KeyError as error:
+        raise UndecodableEvent(f"CloudEvents headers: {error.args[0]} is missing") from error
+    except ValueError as error:
         raise UndecodableEvent(f"CloudEvents headers: {error!r}") from error
     if time.tzinfo is None:
         raise UndecodableEvent("CloudEvents headers: ce_time has no offset")

@@ -51,9 +51,12 @@ async def test_a_bad_document_is_buried_with_its_reason_and_the_rest_goes_in(sho
     await consumer.apply(records)
     await consumer.apply(records)
     assert (await shop.summary()).orders["paid"] == 8
-    assert await shop.rows('SELECT code FROM dead_letters ORDER BY "offset"') == [
-        ("invalid_item",),
-        ("order_conflict",),
+    assert await shop.rows('SELECT code, reason FROM dead_letters ORDER BY "offset"') == [
+        (
+            "invalid_item",
+            "This item does not have the documented shape. /currency: is not an ISO 4217 currency",
+        ),
+        ("order_conflict", "An order of this number came before with other content."),
     ]
     await shop.audit()
 

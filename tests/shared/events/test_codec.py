@@ -164,6 +164,11 @@ def test_headers_that_say_nothing_sensible_make_a_bad_record(replaced: dict[str,
         envelope_of(_record(_envelope(_cancelled()), **replaced))
 
 
+def test_a_header_that_is_missing_is_named() -> None:
+    with pytest.raises(UndecodableEvent, match=r"^CloudEvents headers: ce_dataschema is missing$"):
+        envelope_of(_record(_envelope(_cancelled()), ce_dataschema=None))
+
+
 def test_a_version_from_the_future_is_kept_for_after_the_upgrade() -> None:
     record = _record(_envelope(_cancelled()), ce_dataschema=b"regulars:/schemas/order.cancelled/9")
     with pytest.raises(UnknownEventVersion) as refusal:
