@@ -65,7 +65,8 @@ class Consumer:
     """Reads one service's topics and applies what it hears.
 
     `stop_ratio` of the latest `stop_window` records refused stops the consumer; `batch_records` and
-    `wait_seconds` bound a poll; after one that was not full the consumer pauses for `linger_seconds`.
+    `wait_seconds` bound a poll. After one that was not full the consumer pauses for `linger_seconds`, if
+    records come closer together than that: only then is there anything to gather.
     """
 
     def __init__(
@@ -101,18 +102,22 @@ class Consumer:
         subscription = self._bus.subscribe(self._group, self._handlers.topics)
         await subscription.start()
         backoff = Backoff(cap_seconds=self._backoff_max_seconds)
+        waiting_since = time.monotonic()
         try:
             while not stopping():
                 alive()
                 try:
                     async with subscription.batch(self._batch_records, self._wait_seconds) as records:
+                        waited_seconds = time.monotonic() - waiting_since
                         if records:
                             await self.apply(records)
                         else:
                             self._caught_up()
                     backoff.reset()
-                    if 0 < len(records) < self._batch_records:
-                        await asyncio.sleep(self._linger_seconds)
+                    if records:
+                        if len(records) < self._batch_records and waited_seconds < self._linger_seconds:
+                            await asyncio.sleep(self._linger_seconds)
+                        waiting_since = time.monotonic()
                 except Exception as error:
                     if not (is_outage(error) or isinstance(error, BusUnavailable)):
                         raise
@@ -130,7 +135,8 @@ class Consumer:
     async def apply(self, records: Sequence[Record]) -> None:
         """Apply a batch of records; on return every one is applied, known already, unheard or buried."""
         started = time.perf_counter()
-        unwanted = await self._handlers.unwanted(self._database)
+        stated = {_stated_type(record) for record in records}
+        unwanted = await self._handlers.unwanted(self._database, stated)
         arrivals = list(self._arrivals(records, unwanted))
         for readable, run in groupby(arrivals, key=lambda arrival: arrival.envelope is not None):
             if readable:

@@ -13,6 +13,7 @@ from shared.tracing import span, use_traceparent
 __all__ = ["Handlers", "waves"]
 
 E = TypeVar("E", bound=Event)
+Unwanted = Callable[[AsyncSession], Awaitable[Collection[str]]]
 Handler = Callable[[AsyncSession, Sequence[Envelope[Any]]], Awaitable[None]]
 
 
@@ -29,7 +30,8 @@ class Handlers:
         self.by_type: dict[str, Handler] = {}
         self._conditions: dict[str, Callable[[Any], bool]] = {}
         self._on_duplicates: Handler | None = None
-        self._unwanted: Callable[[AsyncSession], Awaitable[Collection[str]]] | None = None
+        self._unwanted: Unwanted | None = None
+        self._doubtful: frozenset[bytes] = frozenset()
         self._topics: dict[str, None] = {}
 
     def on(
@@ -69,20 +71,27 @@ class Handlers:
         self._on_duplicates = handler
         return handler
 
-    def unless(
-        self, unwanted: Callable[[AsyncSession], Awaitable[Collection[str]]]
-    ) -> Callable[[AsyncSession], Awaitable[Collection[str]]]:
-        """Register the function that names, by one statement, the event types which nobody waits for now.
+    def unless(self, *event_types: type[Event]) -> Callable[[Unwanted], Unwanted]:
+        """Register the function that names, by one statement, which of these types nobody waits for now.
 
-        It is asked before every batch, after the batch has come. So whoever began to wait before an event
-        was stated is known when the event is here, and the records passed over cost next to nothing.
+        It is asked before every batch with such events, after the batch has come. So whoever began to wait
+        before an event was stated is known when the event is here, and the records passed over cost next to
+        nothing.
         """
-        self._unwanted = unwanted
-        return unwanted
 
-    async def unwanted(self, database: Database) -> Collection[str]:
-        """The event types that can be passed over in the batch at hand."""
-        if self._unwanted is None:
+        def register(unwanted: Unwanted) -> Unwanted:
+            self._unwanted = unwanted
+            self._doubtful = frozenset(event_type.type.encode() for event_type in event_types)
+            return unwanted
+
+        return register
+
+    async def unwanted(self, database: Database, stated: Collection[bytes | None]) -> Collection[str]:
+        """The event types that can be passed over in the batch at hand, whose records state these types.
+
+        A record that states none may be of any.
+        """
+        if self._unwanted is None or (None not in stated and self._doubtful.isdisjoint(stated)):
             return ()
         async with database.glance() as session:
             return await self._unwanted(session)

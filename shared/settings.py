@@ -182,11 +182,12 @@ class ServiceSettings(BaseSettings):
         description="Most records in one consumer transaction; larger ones hold their locks for longer.",
     )
     consumer_linger_seconds: float = Field(
-        0.05,
+        0.1,
         ge=0,
         le=5,
         description="Pause after a batch that was not full, so that at a moderate rate events come in "
-        "batches worth a transaction; what it costs is this much delay.",
+        "batches worth a transaction; what it costs is this much delay. Events that come farther apart than "
+        "this are handled at once.",
     )
     consumer_wait_seconds: float = Field(
         0.5,

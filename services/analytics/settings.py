@@ -17,7 +17,7 @@ class AnalyticsSettings(ServiceSettings):
     service: str = "analytics"
     port: int = Field(8005, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
     consumer_linger_seconds: float = Field(
-        0.2,
+        0.5,
         ge=0,
         le=5,
         description="Pause after a batch that was not full; a report may be this much behind.",

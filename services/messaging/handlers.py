@@ -29,7 +29,7 @@ PROJECTED = (MemberConsentChanged, MemberErased, MemberMerged, MemberUnmerged)
 NEWS = tuple(cls for cls in HEARD.values() if cls not in PROJECTED)
 
 
-@handlers.unless
+@handlers.unless(*NEWS)
 async def nobody_waits_for(session: AsyncSession) -> set[str]:
     """Which events need not even be read: most of the traffic, in most shops."""
     return {cls.type for cls in NEWS} - await operations.awaited_types(session)

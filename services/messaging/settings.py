@@ -15,6 +15,12 @@ class MessagingSettings(ServiceSettings):
 
     service: str = "messaging"
     port: int = Field(8004, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
+    consumer_linger_seconds: float = Field(
+        0.2,
+        ge=0,
+        le=5,
+        description="Pause after a batch that was not full; a message may leave this much later.",
+    )
     public_url: str = Field(
         "http://127.0.0.1:8004",
         description="Address under which members reach this service: unsubscribe links start with it.",

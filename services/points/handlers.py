@@ -115,7 +115,7 @@ async def on_order_placed(session: AsyncSession, events: Sequence[Envelope[Order
     await operations.apply_free_shipping(session, orders)
 
 
-@handlers.unless
+@handlers.unless(OrderPlaced)
 async def unwanted(session: AsyncSession) -> Collection[str]:
     """As long as nobody wants free shipping on every order, orders that are placed are nobody's business."""
     return () if await operations.anybody_chose(session) else (OrderPlaced.type,)

@@ -245,3 +245,24 @@ async def test_events_that_fail_a_handlers_condition_cost_no_claim(
     assert len(await journal(platform_database)) == 5
     async with platform_database.reading() as session:
         assert await session.scalar(text("SELECT count(*) FROM inbox")) == 5
+
+
+async def test_whether_anybody_waits_is_asked_only_for_batches_that_it_matters_to(
+    platform_database: Database, platform_bus: Bus
+) -> None:
+    handlers = journalling()
+    asked = 0
+
+    @handlers.unless(SegmentLeft)
+    async def nobody_waits_for(session: AsyncSession) -> set[str]:
+        nonlocal asked
+        asked += 1
+        return {SegmentLeft.type}
+
+    topic = Topicful()
+    consuming = consumer(platform_database, platform_bus, handlers)
+    await consuming.apply([topic.record(entered(n)) for n in range(3)])
+    assert asked == 0
+    await consuming.apply([topic.record(left(1)), topic.record(entered(4))])
+    assert asked == 1
+    assert {entry[0] for _, entry in await journal(platform_database)} == {"+"}
