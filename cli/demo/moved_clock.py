@@ -14,7 +14,7 @@ import asyncpg
 from cli.platform import SERVICES
 from cli.platform.platform import Platform
 
-__all__ = ["LATER", "move_clock"]
+__all__ = ["LATER", "move_clock", "shadow_clock"]
 
 LATER = timedelta(days=30)
 
@@ -23,11 +23,12 @@ def move_clock(platform: Platform, by: timedelta = LATER) -> None:
     """Let the points service live that much later from now on, alone."""
     for service in SERVICES:
         platform.stop_service(service)
-    asyncio.run(_shadow(platform.database_url("points"), by))
+    asyncio.run(shadow_clock(platform.database_url("points"), by))
     platform.start_service("points")
 
 
-async def _shadow(url: str, by: timedelta) -> None:
+async def shadow_clock(url: str, by: timedelta) -> None:
+    """Let one database live that much later, in all connections that are made from now on."""
     connection = await asyncpg.connect(url)
     try:
         database = await connection.fetchval("SELECT quote_ident(current_database())")

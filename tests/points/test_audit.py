@@ -29,7 +29,7 @@ async def history(books: Books) -> None:
     await books.earn(order, earn_of(KIM, 5_000, paid_at=now() - 300 * DAY), earn_of(LEE), earn_of(MAX, 99))
     await books.redeem((KIM, reward.id))
     await books.refund(refund_of(order, 4_000))
-    await books.pass_time(100 * DAY)
+    await books.move_clock(100 * DAY)
     await books.expire()
 
 
@@ -205,6 +205,20 @@ async def test_a_lot_that_is_gone_or_larger_than_its_entry(books: Books) -> None
     await tamper(books, f"DELETE FROM lots WHERE member_id IN ('{LEE}', '{KIM}')")
     checks = {check for check, _, _ in await found(books)}
     assert {"open_points", "lot_missing"} <= checks
+
+
+async def test_the_date_of_a_lot(books: Books) -> None:
+    await books.earn(earn_of(KIM), earn_of(LEE, paid_at=now() - 10 * DAY))
+    assert await found(books) == []
+    for date in ("expires_at + interval '10 days'", "expires_at - interval '10 days'", "NULL"):
+        await tamper(books, f"UPDATE lots SET expires_at = {date} WHERE member_id = '{LEE}'")
+        assert await found(books) == [("lot_date", LEE, 1)]
+        await tamper(
+            books,
+            "UPDATE lots SET expires_at = other.expires_at - interval '10 days' FROM lots AS other"
+            f" WHERE lots.member_id = '{LEE}' AND other.member_id = '{KIM}'",
+        )
+        assert await found(books) == []
 
 
 async def test_a_date_of_expiry_is_no_figure_but_what_expired_is(books: Books) -> None:

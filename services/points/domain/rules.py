@@ -5,7 +5,7 @@ once it is in force, so that a refund is judged by what granted, whatever has be
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -45,6 +45,21 @@ class EarningRule:
             return None
         return paid_at + timedelta(days=self.lot_lifetime_days)
 
+    def lot_expiry_of(self, paid_at: datetime) -> datetime | None:
+        """Return the date of the lot itself: none if activity puts off that of the whole account."""
+        slides = self.rule_set is not None and self.rule_set.expiry.slides
+        return None if slides else self.expiry_of(paid_at)
+
+    @property
+    def plain_lifetime(self) -> timedelta | None:
+        """How long each lot lives, if that is the same for all that expire and no matter of the calendar."""
+        if self.rule_set is None:
+            days = self.lot_lifetime_days
+        else:
+            expiry = self.rule_set.expiry
+            days = expiry.days if expiry.mode == "rolling" and not expiry.day_end else None
+        return None if days is None else timedelta(days=days)
+
     @property
     def debt_policy(self) -> WhenSpent:
         """What becomes of points to be taken back that the member no longer has."""
@@ -69,6 +84,9 @@ class RuleBook:
         self._rules = sorted(rules, key=lambda rule: (rule.effective_at, rule.version))
         self._effective = [rule.effective_at for rule in self._rules]
         self._by_version = {rule.version: rule for rule in self._rules}
+
+    def __iter__(self) -> Iterator[EarningRule]:
+        return iter(self._rules)
 
     def at(self, instant: datetime) -> EarningRule:
         """Return the version in force at `instant`; before the first one, the first."""

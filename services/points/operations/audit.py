@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.repository import audit as repository
 from services.points.repository.audit import EVERYTHING, NOTHING, Finding
+from services.points.repository.lot_dates import date_findings
+from services.points.repository.rules import rule_book
 from shared import metrics
 
 log = structlog.get_logger("regulars.points")
@@ -66,6 +68,7 @@ async def _accounts(session: AsyncSession, begin: UUID, upto: UUID) -> Slice:
     findings = await repository.account_findings(
         session, begin, upto, limit=MAX_FINDINGS, with_old_chains=sums.unhashed > 0
     )
+    findings += await date_findings(session, begin, upto, rules=await rule_book(session), limit=MAX_FINDINGS)
     return Slice(
         accounts=sums.accounts,
         entries=sums.entries,

@@ -18,6 +18,7 @@ Check = Literal[
     "forfeited_points",
     "hash_missing",
     "held_points",
+    "lot_date",
     "lot_expired",
     "lot_larger_than_entry",
     "lot_missing",
@@ -40,7 +41,7 @@ class FindingOut(BaseModel):
     member_id: UUID | None
     sequence: int | None = Field(description="The entry, if one is to blame.")
     lot_id: UUID | None = Field(description="The lot, if one is to blame.")
-    expected: int | None = Field(description="What entries, moves or pins imply.")
+    expected: int | None = Field(description="What entries, moves or pins imply; a date in seconds.")
     found: int | None = Field(description="What the account, the lot or the entry says.")
 
 
