@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from services.points.models import Base
 from services.points.repository.chain import ANCHOR, CANONICAL, entry_hash
-from services.points.repository.ledger import EntryRow, add_entries
+from services.points.repository.ledger import ENTRIES, add_entries
 from shared.ids import new_id
 from tests.fixtures.moment import now
 from tests.points.ledger import DAY, Books, coupon, earn_of, refund_of
@@ -73,29 +73,29 @@ async def test_every_way_of_writing_an_entry_makes_the_same_hash(books: Books) -
     ],
 )
 async def test_python_and_sql_agree_on_the_bytes_of(books: Books, row: dict[str, Any]) -> None:
-    plain = EntryRow(
-        uuid4(),
-        1,
-        new_id(),
-        "earn",
-        "issuance",
-        1,
-        uuid4(),
-        "",
-        1,
-        None,
-        None,
-        "members",
-        "Order paid",
-        now(),
-        None,
-        None,
-        now() + timedelta(microseconds=1),
-        b"",
-    )._replace(**row)
-    entry = plain._replace(hash=entry_hash(b"", *plain[:-1]))
+    plain = {
+        "member_id": uuid4(),
+        "sequence": 1,
+        "id": new_id(),
+        "kind": "earn",
+        "contra": "issuance",
+        "points": 1,
+        "about_id": uuid4(),
+        "reference": "",
+        "rule_version": 1,
+        "basis_minor": None,
+        "currency": None,
+        "actor": "members",
+        "reason": "Order paid",
+        "occurred_at": now(),
+        "detail": None,
+        "origin_id": None,
+        "recorded_at": now() + timedelta(microseconds=1),
+    }
+    assert [*plain, "hash"] == list(ENTRIES.columns)
+    said: Any = tuple((plain | row).values())
     async with books.database.transaction() as session:
-        await add_entries(session, [entry])
+        await add_entries(session, [(*said, entry_hash(b"", *said))])
     (link,) = await books.rows(LINKS)
     assert link.hash == link.expected
 

@@ -89,6 +89,8 @@ class Account:
     adjusted_points: int = 0
     transferred_points: int = 0
     forfeited_points: int = 0
+    # What the batch has brought `next_expiry_at` forward to.
+    sooner_at: datetime | None = None
 
     @property
     def balance_points(self) -> int:
@@ -112,14 +114,15 @@ class Account:
         setattr(self, name, getattr(self, name) + times * points)
 
     def counted(self) -> None:
-        """Begin the lifetime figures anew: what they counted is in the database."""
+        """Begin to count anew: what was counted is in the database."""
+        self.sooner_at = None
         self.earned_points = self.spent_points = self.expired_points = self.clawed_back_points = 0
         self.adjusted_points = self.transferred_points = self.forfeited_points = 0
 
     def look_at(self, instant: datetime | None) -> None:
         """Have the account settled at `instant`, if not before."""
         if instant is not None and (self.next_expiry_at is None or instant < self.next_expiry_at):
-            self.next_expiry_at = instant
+            self.next_expiry_at = self.sooner_at = instant
 
     def put_off(self, policy: str, expires_at: datetime) -> None:
         """Put off the one date on which all sliding lots of the account expire; it never moves back."""

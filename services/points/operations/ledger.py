@@ -85,7 +85,7 @@ class Ledger:
         self, session: AsyncSession, member_ids: Iterable[UUID], *, create: bool
     ) -> tuple[list[Account], datetime | None]:
         """Lock accounts that are not yet; return them, and the clock after the last of them."""
-        asked = {member_id for member_id in member_ids if member_id not in self.accounts}
+        asked = set(member_ids).difference(self.accounts)
         locked: list[Account] = []
         now: datetime | None = None
         while asked:
@@ -131,8 +131,12 @@ class Ledger:
         """
         account.sequence += 1
         against = contra or CONTRA_OF_KIND[kind]
-        account.count(kind, against, points)
-        (self._earned if kind == "earn" else self._changed)[account.member_id] = account
+        if kind == "earn":
+            account.earned_points += points
+            self._earned[account.member_id] = account
+        else:
+            account.count(kind, against, points)
+            self._changed[account.member_id] = account
         if account.sliding_policy is not None and kind in ACTIVITIES:
             self._slide(account, account.sliding_policy, occurred_at)
         entry_id = new_id()
@@ -156,7 +160,7 @@ class Ledger:
             self.now,
         )
         account.head = entry_hash(account.head, *said)
-        self.entries.append(EntryRow(*said, account.head))
+        self.entries.append((*said, account.head))
         return entry_id
 
     def _slide(self, account: Account, policy: str, active_at: datetime) -> None:
@@ -208,7 +212,7 @@ class Ledger:
             self._due.add(account.member_id)
         origin_id = None if origin_id == account.member_id else origin_id
         self.lots.append(
-            LotRow(
+            (
                 lot_id,
                 account.member_id,
                 opened,

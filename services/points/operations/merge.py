@@ -228,16 +228,18 @@ class _Regrouping:
         """Give a hold of another account what it has pinned of a lot as a lot of its own there."""
         piece = new_id()
         self.pieces.append(
-            LotRow(
+            (
                 piece,
                 holder,
                 pinned.points,
                 pinned.points,
                 lot.earned_at,
                 lot.expires_at,
-                sliding=lot.sliding,
-                origin_id=pinned.owner_id if pinned.owner_id != holder else None,
-                parent_id=lot.id,
+                False,
+                None,
+                lot.sliding,
+                pinned.owner_id if pinned.owner_id != holder else None,
+                lot.id,
             )
         )
         self.repinned.append((pinned.hold_id, lot.id, piece))
