@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -33,12 +33,14 @@ DRAIN_POLL_SECONDS = 0.2
 
 
 @contextmanager
-def postgres_server(*, durable: bool = True) -> Iterator[EmbeddedPostgres]:
-    """Yield a PostgreSQL. It is durable unless a figure only reads: one of writing without fsync would be a
-    figure of something else.
+def postgres_server(
+    *, durable: bool = True, settings: Mapping[str, str] | None = None
+) -> Iterator[EmbeddedPostgres]:
+    """Yield a PostgreSQL, with `settings` that are other than ours. It is durable unless a figure only reads:
+    one of writing without fsync would be a figure of something else.
     """
     with tempfile.TemporaryDirectory(prefix="regulars-bench-") as folder:
-        server = EmbeddedPostgres(Path(folder) / "postgres", durable=durable).start()
+        server = EmbeddedPostgres(Path(folder) / "postgres", durable=durable, settings=settings).start()
         try:
             yield server
         finally:

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self, TypedDict
 from urllib.parse import quote
@@ -97,12 +98,16 @@ class EmbeddedPostgres:
     'postgresql://points:…@127.0.0.1:54321/points'
 
     The port, the superuser's and the services' passwords are kept in `data_dir`, so URLs stay valid over
-    restarts. `durable=False` trades safety against a crash of the machine for speed, for tests.
+    restarts. `durable=False` trades safety against a crash of the machine for speed, for tests. `settings`
+    are PostgreSQL's own, by name, and go before those that are ours.
     """
 
-    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
+    def __init__(
+        self, data_dir: Path, *, durable: bool = True, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.home = data_dir.expanduser().resolve()
         self.durable = durable
+        self._settings = SETTINGS | ({} if durable else NOT_DURABLE) | dict(settings or {})
         self._data = self.home / "data"
         self._log = self.home / "postgres.log"
         self._user = SYSTEM_USER if os.geteuid() == 0 else None
@@ -260,10 +265,11 @@ class EmbeddedPostgres:
         fresh.rename(self._data)
 
     def _write_settings(self) -> None:
-        settings = SETTINGS | ({} if self.durable else NOT_DURABLE)
-        settings["port"] = str(self.port)
-        settings["listen_addresses"] = LOOPBACK
-        settings["unix_socket_directories"] = str(self.socket_dir)
+        settings = self._settings | {
+            "port": str(self.port),
+            "listen_addresses": LOOPBACK,
+            "unix_socket_directories": str(self.socket_dir),
+        }
         lines = [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'" for name, value in settings.items()]
         path = self._data / "postgresql.auto.conf"
         path.write_text("# Written at every start.\n" + "\n".join(lines) + "\n")
