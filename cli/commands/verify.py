@@ -1,6 +1,7 @@
 """`regulars verify ledger`: compare the books of points with themselves."""
 
 import json
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -137,6 +138,9 @@ def _show(books: Books, as_json: bool) -> None:
 
 
 def _described(finding: dict[str, Any]) -> str:
+    if finding["check"] == "lot_date":
+        dates = {name: _date(finding[name]) for name in ("expected", "found")}
+        finding = finding | dates
     names = {
         "member_id": "member",
         "sequence": "entry",
@@ -146,6 +150,10 @@ def _described(finding: dict[str, Any]) -> str:
     }
     said = [f"{label} {finding[name]}" for name, label in names.items() if finding[name] is not None]
     return "  ".join([finding["check"], *said])
+
+
+def _date(seconds: int | None) -> str:
+    return "never" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 
 def register(app: typer.Typer) -> None:

@@ -87,6 +87,13 @@ async def test_what_was_tampered_with_is_named(address: str, history: Books) -> 
     other = await verify(address, "--member", str(MEMBERS[5]), "--json")
     assert other.exit_code == 0
     assert json.loads(other.stdout)["entries"] == 2
+    async with history.database.transaction() as session:
+        await session.execute(
+            text("UPDATE lots SET expires_at = NULL WHERE member_id = :member"), {"member": MEMBERS[6]}
+        )
+    dated = await verify(address, "--member", str(MEMBERS[6]))
+    assert "lot_date" in dated.output
+    assert "found never" in dated.output
 
 
 async def test_who_may_not_ask_gets_no_verdict(
