@@ -30,7 +30,7 @@ from shared.consumer import Consumer, Handlers
 from shared.database import Database, is_outage
 from shared.edge import Desk, Platform
 from shared.events import TOPICS
-from shared.fast_path import FastPath, FastRoute
+from shared.fast_path import FastGlance, FastPath, FastRoute
 from shared.health import Health, health_router
 from shared.housekeeping import housekeeping_jobs
 from shared.jobs import Jobs, run_job
@@ -65,7 +65,7 @@ class Service:
     jobs: Jobs
     backlogs: Mapping[str, Backlog] = field(default_factory=dict)
     desks: Sequence[Desk[Any, Any]] = ()
-    fast_routes: Sequence[FastRoute[Any]] = ()
+    fast_routes: Sequence[FastRoute[Any] | FastGlance] = ()
     lifespan: Callable[[FastAPI], Any] | None = None
 
     def application(self, settings: ServiceSettings | None = None) -> FastAPI:
@@ -95,13 +95,20 @@ class Service:
 class _Application(FastAPI):
     """FastAPI behind a fast path."""
 
-    def __init__(self, fast_routes: Sequence[FastRoute[Any]], **settings: Any) -> None:
+    def __init__(self, fast_routes: Sequence[FastRoute[Any] | FastGlance], **settings: Any) -> None:
         super().__init__(**settings)
         self._fast_routes = fast_routes
 
     def build_middleware_stack(self) -> ASGIApp:
         stack = super().build_middleware_stack()
-        return FastPath(stack, self._fast_routes, _authenticator, is_outage) if self._fast_routes else stack
+        if not self._fast_routes:
+            return stack
+        return FastPath(stack, self._fast_routes, _authenticator, _database, is_outage)
+
+
+def _database(scope: Scope) -> Database:
+    found: Database = scope["app"].state.platform.database
+    return found
 
 
 def _authenticator(scope: Scope) -> Authenticator:

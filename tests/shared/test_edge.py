@@ -94,7 +94,11 @@ async def client(platform_database: Database) -> AsyncIterator[httpx.AsyncClient
     app.state.authenticator = authenticator
     app.state.platform = Platform(settings, platform_database, authenticator.authenticate, {"hot": hot})
     fast = FastPath(
-        app, [FastRoute("/v1/fast", "toys:write", hot, read_entry)], lambda _: authenticator, is_outage
+        app,
+        [FastRoute("/v1/fast", "toys:write", hot, read_entry)],
+        lambda _: authenticator,
+        lambda _: platform_database,
+        is_outage,
     )
     transport = httpx.ASGITransport(app=fast, client=("127.0.0.1", 5), raise_app_exceptions=False)
     headers = {"Authorization": "Bearer rk_development"}

@@ -6,18 +6,21 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
+from uuid import UUID
 
 import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from pydantic import ValidationError
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared import metrics, problems, tracing
 from shared.auth import Authenticator, Caller, create_key, require
 from shared.database import Database, is_outage
-from shared.edge import Desk, DryRun, Platform, desk
-from shared.fast_path import FastPath, FastRoute
+from shared.edge import Desk, DryRun, Platform, Transaction, TransactionalRoute, desk, glance
+from shared.fast_path import FastGlance, FastPath, FastRoute
 from shared.problems import Refusal
 from shared.request_limits import RequestLimits
 from shared.schemas import StrictModel
@@ -57,10 +60,39 @@ def read_toast(body: bytes, caller: Caller) -> tuple[Toast, str] | None:
         return None
 
 
-def toasts_router() -> APIRouter:
-    router = APIRouter()
+class Given(StrictModel):
+    """A toast that was given."""
 
-    @router.post(PATH, status_code=201)
+    toast_id: UUID
+    sips: int
+
+
+async def look_at_toast(session: AsyncSession, toast_id: UUID) -> Given:
+    """Look at a toast; some were never given, and some looks fail."""
+    if toast_id.int == 0:
+        raise NoToast("It was never given.")
+    if toast_id.int == 1:
+        raise ValueError("nobody expects the first toast")
+    return Given(toast_id=toast_id, sips=await session.scalar(text("SELECT 7")))
+
+
+async def read_given(session: AsyncSession, toast_id: UUID) -> bytes:
+    return (await look_at_toast(session, toast_id)).model_dump_json().encode()
+
+
+def toasts_router() -> APIRouter:
+    router = APIRouter(route_class=TransactionalRoute)
+
+    @router.get(f"{PATH}/{{toast_id}}")
+    @glance
+    async def look(
+        session: Transaction, toast_id: UUID, caller: Annotated[Caller, Depends(require("toys:read"))]
+    ) -> Given:
+        return await look_at_toast(session, toast_id)
+
+    hot = APIRouter()
+
+    @hot.post(PATH, status_code=201)
     async def toast(
         request: Request,
         body: Toast,
@@ -69,6 +101,7 @@ def toasts_router() -> APIRouter:
     ) -> Response:
         return await desk(request, "toasts").answer(request, (body, caller.key_id))
 
+    router.include_router(hot)
     return router
 
 
@@ -111,8 +144,13 @@ async def both(platform_database: Database) -> AsyncIterator[Both]:
     app.state.authenticator = authenticator
     app.state.platform = Platform(settings, platform_database, authenticator.authenticate, {"toasts": toasts})
     reached: list[str] = []
-    route = FastRoute(PATH, "toys:write", toasts, read_toast)
-    fast = FastPath(noting(app, reached), [route], lambda _: authenticator, is_outage)
+    routes = [
+        FastRoute(PATH, "toys:write", toasts, read_toast),
+        FastGlance(f"{PATH}/{{toast_id}}", "toys:read", read_given),
+    ]
+    fast = FastPath(
+        noting(app, reached), routes, lambda _: authenticator, lambda _: platform_database, is_outage
+    )
     async with calling(app) as slow_client, calling(fast) as fast_client:
         yield Both(slow_client, fast_client, reached)
     await toasts.close()
@@ -132,6 +170,8 @@ def calling(app: ASGIApp) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://toys", headers=headers)
 
 
+GIVEN = f"{PATH}/0196b0f0-7d1c-7a3e-9c7b-3f1d2a4b5c6d"
+
 KIM = {"to": "kim"}
 JSON = {"Content-Type": "application/json"}
 
@@ -144,6 +184,10 @@ PLAIN = {
         "json": KIM,
         "headers": {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "X-Request-Id": "r.1"},
     },
+    "a look": {"method": "GET", "url": GIVEN},
+    "a look that says it has no body": {"method": "GET", "url": GIVEN, "headers": {"Content-Length": "0"}},
+    "a look at nothing": {"method": "GET", "url": f"{PATH}/{UUID(int=0)}"},
+    "a look that fails": {"method": "GET", "url": f"{PATH}/{UUID(int=1)}"},
     "no trace at all": {"json": KIM, "headers": {"traceparent": "nonsense", "X-Request-Id": "r 1"}},
 }
 
@@ -192,6 +236,14 @@ UNUSUAL = {
     "another scheme": {"json": KIM, "headers": {"Authorization": "Basic rk_development"}},
     "from elsewhere": {"json": KIM, "headers": {"X-Forwarded-For": "203.0.113.9"}},
     "an impossible idempotency key": {"json": KIM, "headers": {"Idempotency-Key": "x" * 256}},
+    "a look with a query": {"method": "GET", "url": GIVEN, "params": {"x": "1"}},
+    "a look by an id in capitals": {"method": "GET", "url": GIVEN.upper().replace("/V1/TOASTS", PATH)},
+    "a look by no id": {"method": "GET", "url": f"{PATH}/kim"},
+    "a look further on": {"method": "GET", "url": f"{GIVEN}/sips"},
+    "a look with a body": {"method": "GET", "url": GIVEN, "json": KIM},
+    "a look without a key": {"method": "GET", "url": GIVEN, "headers": {"Authorization": ""}},
+    "a look from elsewhere": {"method": "GET", "url": GIVEN, "headers": {"X-Forwarded-For": "203.0.113.9"}},
+    "no look but its headers": {"method": "HEAD", "url": GIVEN},
 }
 
 

@@ -13,6 +13,7 @@ from services.points.api.liability import router as liability_router
 from services.points.api.lotteries import draw_desk
 from services.points.api.lotteries import hot_router as hot_lotteries_router
 from services.points.api.lotteries import router as lotteries_router
+from services.points.api.members import fast_points
 from services.points.api.members import router as members_router
 from services.points.api.redemptions import fast_redeem, hot_router, redeem_desk
 from services.points.api.redemptions import router as redemptions_router
@@ -20,6 +21,7 @@ from services.points.api.rewards import router as rewards_router
 from services.points.api.rules import router as rules_router
 from services.points.api.shipping import router as shipping_router
 from shared.edge import Desk
+from shared.fast_path import FastGlance, FastRoute
 
 __all__ = ["desks", "fast_routes", "routers"]
 
@@ -42,4 +44,4 @@ routers = [
     liability_router,
 ]
 desks: list[Desk[Any, Any]] = [redeem_desk, draw_desk, hold_desk, capture_desk, void_desk]
-fast_routes = [fast_redeem]
+fast_routes: list[FastRoute[Any] | FastGlance] = [fast_redeem, fast_points]

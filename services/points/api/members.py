@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points import operations
 from services.points.api.access import AfterEntry, AfterId, Reader
@@ -17,6 +18,7 @@ from services.points.schemas import (
     Summary,
 )
 from shared.edge import Transaction, TransactionalRoute, glance
+from shared.fast_path import FastGlance
 from shared.pagination import DEFAULT_LIMIT, Cursor, InvalidCursor, Limit, Page, cut, decode_cursor
 from shared.problems import problem_responses
 from shared.schemas import MAX_BIGINT
@@ -28,6 +30,10 @@ router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["points"]
 @glance
 async def show_points(session: Transaction, caller: Reader, member_id: UUID) -> PointsShown:
     """Show a member's points in every state. A member who has never earned has none."""
+    return await _points_of(session, member_id)
+
+
+async def _points_of(session: AsyncSession, member_id: UUID) -> PointsShown:
     balance = await operations.show_points(session, member_id)
     return PointsShown(
         member_id=member_id,
@@ -48,6 +54,13 @@ async def show_points(session: Transaction, caller: Reader, member_id: UUID) -> 
         expirations=[Expiration(expires_at=at, points=points) for at, points in balance.expirations],
         maturities=[Maturity(matures_at=at, points=points) for at, points in balance.maturities],
     )
+
+
+async def _read_points(session: AsyncSession, member_id: UUID) -> bytes:
+    return (await _points_of(session, member_id)).model_dump_json().encode()
+
+
+fast_points = FastGlance("/v1/members/{member_id}/points", "points:read", _read_points)
 
 
 @router.get("/members/{member_id}/entries", responses=problem_responses(InvalidCursor))
