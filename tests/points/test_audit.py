@@ -109,9 +109,8 @@ async def test_the_latest_entry_that_is_gone(books: Books) -> None:
     assert ("sequence", KIM, None) in await found(books)
 
 
-async def test_the_latest_entry_that_is_gone_with_all_that_follows_from_it(books: Books) -> None:
-    """Cut off cleanly, what is left of a chain is whole; the account still knows where it ended."""
-    await history(books)
+async def cut_off(books: Books) -> None:
+    """Take away Lee's second entry, with all that follows from it."""
     await books.earn(earn_of(LEE, 5_000))
     await tamper(
         books,
@@ -119,11 +118,24 @@ async def test_the_latest_entry_that_is_gone_with_all_that_follows_from_it(books
         f"DELETE FROM entries WHERE member_id = '{LEE}' AND sequence = 2",
         f"UPDATE accounts SET sequence = 1, open_points = 100, earned_points = 100 WHERE member_id = '{LEE}'",
     )
+
+
+async def test_the_latest_entry_that_is_gone_with_all_that_follows_from_it(books: Books) -> None:
+    """Cut off cleanly, what is left of a chain is whole; the account still knows where it ended."""
+    await history(books)
+    await cut_off(books)
     assert await found(books) == [("chain_cut", LEE, 2)]
     await tamper(books, f"UPDATE accounts SET head_sequence = 1 WHERE member_id = '{LEE}'")
     assert await found(books) == [("chain_cut", LEE, 1)]
     await tamper(books, f"UPDATE accounts SET head_sequence = 0 WHERE member_id = '{LEE}'")
     assert await found(books) == [("chain_cut", LEE, 0)]
+
+
+async def test_entries_after_the_end_was_cut_off_do_not_hide_it(books: Books) -> None:
+    await history(books)
+    await cut_off(books)
+    await books.earn(earn_of(LEE, 7_000))
+    assert await found(books) == [("chain_broken", LEE, 2)]
 
 
 async def test_what_an_older_release_has_entered_meanwhile_is_no_finding(books: Books) -> None:

@@ -107,16 +107,16 @@ OPEN_ACCOUNTS = text(
     """
 )
 
-# An account in the order in which `Account` has it; a head that is not of the last entry counts as unknown.
-# The answer is one row: the clock, and then a column of the locked accounts in each place, which is read in a
-# fraction of the time that as many rows take. The clock is read when the last lock is held, since that row
-# is made when the columns are whole.
+# An account in the order in which `Account` has it. A head that entries have passed is unknown; one ahead of
+# them is kept, so that what follows does not hide that the end was cut off. The answer is one row: the clock,
+# and columns of the locked accounts, which are read in a fraction of the time that as many rows take. It is
+# made when the columns are whole, so the clock is read when the last lock is held.
 _LOCK = """
     SELECT clock_timestamp(), {others}, array_agg(member_id), array_agg(sequence), array_agg(head),
            array_agg(open_points), array_agg(debt_points), array_agg(held_points), array_agg(pending_points),
            array_agg(next_expiry_at), array_agg(sliding_policy), array_agg(sliding_expires_at)
     FROM (
-        SELECT member_id, sequence, CASE WHEN head_sequence = sequence THEN head END AS head, open_points,
+        SELECT member_id, sequence, CASE WHEN head_sequence >= sequence THEN head END AS head, open_points,
                debt_points, held_points, pending_points, next_expiry_at, sliding_policy, sliding_expires_at,
                merged_into
         FROM accounts WHERE member_id = ANY(ARRAY({ids}))
@@ -125,6 +125,13 @@ _LOCK = """
     ) AS locked
     WHERE {wanted}
 """
+
+_ABSENT = """
+    CASE WHEN NOT (SELECT so FROM whole) THEN
+        ARRAY(SELECT unnest(CAST(:member_ids AS uuid[])) EXCEPT SELECT member_id FROM known) END,
+    CASE WHEN NOT (SELECT so FROM whole) THEN ARRAY(SELECT coalesce(merged_into, member_id) FROM known) END
+"""
+_ROOTS = "SELECT coalesce(merged_into, member_id) FROM known WHERE (SELECT so FROM whole)"
 
 # An alias is followed before anything is locked, so that everybody locks accounts in the order of their ids.
 # Nothing is locked while an account is missing that has to be opened; then the answer is which, and whose
@@ -136,18 +143,7 @@ LOCK_ACCOUNTS = text(
     ), whole AS MATERIALIZED (
         SELECT NOT :create OR count(*) = cardinality(CAST(:member_ids AS uuid[])) AS so FROM known
     )
-    {
-        _LOCK.format(
-            others='''
-        CASE WHEN NOT (SELECT so FROM whole) THEN
-            ARRAY(SELECT unnest(CAST(:member_ids AS uuid[])) EXCEPT SELECT member_id FROM known) END,
-        CASE WHEN NOT (SELECT so FROM whole) THEN
-            ARRAY(SELECT coalesce(merged_into, member_id) FROM known) END
-        ''',
-            ids="SELECT coalesce(merged_into, member_id) FROM known WHERE (SELECT so FROM whole)",
-            wanted="merged_into IS NULL",
-        )
-    }
+    {_LOCK.format(others=_ABSENT, ids=_ROOTS, wanted="merged_into IS NULL")}
     """  # noqa: S608 - a constant
 )
 

@@ -50,7 +50,7 @@ class Expiry:
 CLAIM_DUE_ACCOUNTS = text(
     """
     SELECT member_id, pending_points = 0 AND held_points = 0 AND sliding_policy IS NULL
-                      AND head_sequence = sequence AS plain
+                      AND head_sequence >= sequence AS plain
     FROM accounts
     WHERE next_expiry_at <= (SELECT clock_timestamp())
     ORDER BY next_expiry_at
