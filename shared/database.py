@@ -7,11 +7,11 @@ repositories only ever receive the session.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import asyncpg
-from sqlalchemy import MetaData, text
+from sqlalchemy import MetaData, event, text
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -85,28 +85,26 @@ class Database:
                 "command_timeout": statement_timeout_seconds + 10,
             },
         )
-        settings: dict[str, Any] = {"expire_on_commit": False, "autoflush": False}
-        self._sessions = async_sessionmaker(self.engine, class_=StatementSession, **settings)
-        self._readers = async_sessionmaker(
-            self.engine.execution_options(postgresql_readonly=True), class_=StatementSession, **settings
-        )
-        self._glances = async_sessionmaker(
-            self.engine.execution_options(isolation_level="AUTOCOMMIT"), **settings
+        event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
+        self._sessions = async_sessionmaker(
+            self.engine.execution_options(isolation_level="AUTOCOMMIT"),
+            class_=StatementSession,
+            expire_on_commit=False,
+            autoflush=False,
         )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[StatementSession]:
         """Yield a session whose work is committed on a clean exit and rolled back on an exception."""
         with _measured("write"):
-            async with self._sessions() as session, session.begin():
+            async with self._sessions() as session, session.transaction():
                 yield session
-                await session.catch_up()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Yield a session for reading only: PostgreSQL refuses a write in it."""
         with _measured("read"):
-            async with self._readers() as session, session.begin():
+            async with self._sessions() as session, session.transaction("BEGIN READ ONLY"):
                 yield session
 
     @asynccontextmanager
@@ -116,7 +114,7 @@ class Database:
         That saves two of three round trips. Nothing refuses a write, so it is for hot reads only.
         """
         with _measured("read"):
-            async with self._glances() as session:
+            async with self._sessions() as session:
                 yield session
 
     @asynccontextmanager
@@ -168,13 +166,16 @@ async def _connect(*arguments: Any, **options: Any) -> asyncpg.Connection:
         raise
 
 
-@asynccontextmanager
-async def savepoint(session: AsyncSession) -> AsyncIterator[None]:
-    """Take back what was done inside, and only that, if it ends in an exception."""
+def _refuse_closed(connection: Any, record: object, proxy: object) -> None:
+    """Have the pool replace a connection that was lost while nobody used it."""
+    if connection.driver_connection.is_closed():
+        raise sa_exc.DisconnectionError
+
+
+def savepoint(session: AsyncSession) -> AbstractAsyncContextManager[None]:
+    """Take back what is done inside, and only that, if it ends in an exception."""
     assert isinstance(session, StatementSession)
-    await session.catch_up()
-    async with session.begin_nested():
-        yield
+    return session.savepoint()
 
 
 def new_metadata() -> MetaData:

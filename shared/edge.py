@@ -164,6 +164,8 @@ async def _commit(
                     return _known(known).response()
             response = await answer(request)
             if _wants_dry_run(request):
+                # What is still to be written could fail as well.
+                await session.catch_up()
                 raise _RollBack
             if response.status_code >= 400:
                 # A problem that was answered instead of raised has no effect either.
@@ -272,6 +274,7 @@ class Desk(Generic[C, R]):
                 (result,) = await self._operation(session, [command])
                 if isinstance(result, Refusal):
                     raise result
+                await session.catch_up()
                 response = self._answered(result).response()
                 response.headers["Dry-Run"] = "true"
                 raise _RollBack

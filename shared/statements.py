@@ -1,8 +1,7 @@
 """Sessions that hand statements they know straight to the driver.
 
 SQLAlchemy takes three times as long over a small statement as the driver does: it looks the compiled form
-up, switches greenlets and builds a cursor. A transaction of fifteen statements spends most of its processor
-time there. So the first statement of a transaction goes through SQLAlchemy, which begins it; from then on a
+up, switches greenlets and builds a cursor. A small transaction spends most of its processor time there. So a
 `text()` that was executed before goes to the driver, and its rows come back as the same kind of result.
 
 The other half of a small transaction is waiting: every statement is a round trip. Nobody waits for what a
@@ -11,7 +10,8 @@ it kept executed as one statement.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -20,7 +20,6 @@ from sqlalchemy import TextClause
 from sqlalchemy.engine.result import IteratorResult, Result, SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import SessionTransaction
 from sqlalchemy.types import NullType
 
 __all__ = ["StatementSession", "Write"]
@@ -101,12 +100,65 @@ def _one_statement(writes: tuple[Write, ...]) -> str:
 
 
 class StatementSession(AsyncSession):
-    """An `AsyncSession` that is quick about `text()`; whatever else it is given takes the usual way."""
+    """An `AsyncSession` that is quick about `text()`; whatever else it is given takes the usual way.
 
-    # The transaction that SQLAlchemy has begun in the database, and the connection it has for it.
-    _begun: SessionTransaction | None = None
+    Its engine commits by itself (`AUTOCOMMIT`), so that SQLAlchemy neither begins nor ends transactions:
+    `transaction` does, without the layers in between.
+    """
+
+    # What the first statement is preceded by; None where no transaction is wanted.
+    _begin: str | None = None
     _driver: asyncpg.Connection | None = None
     _deferred: Sequence[_Deferred] = ()
+
+    @asynccontextmanager
+    async def transaction(self, begin: str = "BEGIN") -> AsyncIterator[None]:
+        """Commit what is done inside, or roll it back on an exception. The first statement begins it."""
+        self._begin = begin
+        try:
+            yield
+            await self.catch_up()
+            await self._control("COMMIT")
+        except BaseException:
+            self._deferred = ()
+            await self._roll_back()
+            raise
+
+    async def _roll_back(self) -> None:
+        if self._driver is None:
+            return
+        try:
+            await self._driver.execute("ROLLBACK")
+        except BaseException as error:
+            # Nobody knows where the transaction stands, so nobody else may get the connection.
+            self._driver.terminate()
+            if not isinstance(error, Exception):
+                raise
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Take back what was done inside, and only that, if it ends in an exception."""
+        await self.driver()
+        await self._control("SAVEPOINT inside")
+        try:
+            yield
+            await self.catch_up()
+        except BaseException:
+            self._deferred = ()
+            await self._control("ROLLBACK TO SAVEPOINT inside")
+            raise
+        await self._control("RELEASE SAVEPOINT inside")
+
+    async def _control(self, statement: str) -> None:
+        """Say something about the transaction, if it has begun."""
+        if self._driver is None:
+            return
+        try:
+            done = await self._driver.execute(statement)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise await self._translated(error, statement) from error
+        if done == "ROLLBACK" and statement == "COMMIT":
+            raise RuntimeError("a statement has failed, and with it the transaction")
 
     async def defer(self, write: Write, parameters: Mapping[str, Any]) -> None:
         """Have a write executed before anything else is, together with others, or else at the end.
@@ -116,9 +168,6 @@ class StatementSession(AsyncSession):
         if any(write.table == earlier.write.table for earlier in self._deferred):
             await self.catch_up()
         self._deferred = [*self._deferred, _Deferred(write, parameters)]
-        # A savepoint takes back what came after it, so nothing that did may be left for later.
-        if self.sync_session.in_nested_transaction():
-            await self.catch_up()
 
     async def catch_up(self) -> None:
         """Execute what was deferred."""
@@ -136,27 +185,20 @@ class StatementSession(AsyncSession):
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise await self._translated(error, sql) from error
 
-    def begin_nested(self) -> Any:
-        """Open a savepoint; `shared.database.savepoint` sees to it that nothing from before it waits."""
-        assert not self._deferred, "what waits would be taken back with the savepoint"
-        return super().begin_nested()
-
     async def execute(self, statement: Any, params: Any = None, **options: Any) -> Any:
         """Execute a statement, straight by the driver where that is possible."""
-        await self.catch_up()
+        driver = await self.driver()
         if type(statement) is not TextClause or options or not (params is None or type(params) is dict):
             return await super().execute(statement, params, **options)
-        # Who opens a savepoint waits for an error of SQLAlchemy's.
-        if not self.sync_session.in_nested_transaction():
-            known = _known.get(statement)
-            if known is not None and (driver := await self._begun_driver()) is not None:
-                try:
-                    return await known.run(driver, params or {})
-                except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                    raise await self._translated(error, known.sql) from error
-        result = await super().execute(statement, params)
-        self._learn(statement, result)
-        return result
+        known = _known.get(statement)
+        if known is None:
+            result = await super().execute(statement, params)
+            self._learn(statement, result)
+            return result
+        try:
+            return await known.run(driver, params or {})
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise await self._translated(error, known.sql) from error
 
     async def scalars(self, statement: Any, params: Any = None, **options: Any) -> Any:
         """Execute a statement and return the first column."""
@@ -169,27 +211,12 @@ class StatementSession(AsyncSession):
     async def driver(self) -> asyncpg.Connection:
         """Return the driver's connection, with the transaction begun and nothing deferred."""
         await self.catch_up()
-        driver = await self._begun_driver()
-        if driver is None:
-            # SQLAlchemy begins the transaction with the first statement that it sees.
-            connection = await self.connection()
-            await connection.exec_driver_sql("SELECT")
-            self._begin()
-            driver = await self._begun_driver()
-            assert driver is not None, "the transaction has begun"
-        elif self.sync_session.in_nested_transaction():
-            # SQLAlchemy makes a savepoint when it is first asked for the connection inside.
-            await self.connection()
-        return driver
-
-    async def _begun_driver(self) -> asyncpg.Connection | None:
-        transaction = self.sync_session.get_transaction()
-        if transaction is None or transaction is not self._begun:
-            return None
         if self._driver is None:
             raw = await (await self.connection()).get_raw_connection()
             assert isinstance(raw.driver_connection, asyncpg.Connection)
             self._driver = raw.driver_connection
+            if self._begin is not None:
+                await self._control(self._begin)
         return self._driver
 
     async def _translated(self, error: Exception, sql: str) -> Exception:
@@ -207,14 +234,8 @@ class StatementSession(AsyncSession):
             return other
         return error
 
-    def _begin(self) -> None:
-        transaction = self.sync_session.get_transaction()
-        if transaction is not self._begun:
-            self._begun, self._driver = transaction, None
-
     def _learn(self, statement: TextClause, result: Any) -> None:
-        self._begin()
-        if statement in _known or self.bind is None:
+        if self.bind is None:
             return
         compiled = statement.compile(dialect=self.bind.dialect)
         # A parameter with a type, a list to be written out or a value of its own is for SQLAlchemy to bind.

@@ -53,7 +53,8 @@ async def test_a_glance_stands_in_no_transaction(postgres: EmbeddedPostgres) -> 
     async with database.reading() as session:
         first, second = await seen(session)
         assert first == second
-        with pytest.raises(DBAPIError):
+    with pytest.raises(DBAPIError):
+        async with database.reading() as session:
             await session.execute(text("CREATE TABLE written_by_a_reader (id int)"))
     await database.close()
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.clock import utc_now
 from shared.database import Database, is_outage, is_transient, savepoint
 from shared.statements import StatementSession
+from shared.testing import eventually
 from shared.writing import COPIED_ROWS, Append, Write, append, write
 from tests.fixtures.platform import journal
 
@@ -243,3 +244,57 @@ async def test_a_savepoint_takes_back_what_came_after_it_and_no_more(platform_da
                 raise RuntimeError
         await append(session, JOURNAL, [("after", "1")])
     assert [key for key, _ in await journal(platform_database)] == ["before", "after"]
+
+
+async def test_a_failed_transaction_is_never_said_to_be_committed(platform_database: Database) -> None:
+    async def carry_on() -> None:
+        async with platform_database.transaction() as session:
+            await append(session, JOURNAL, [("a", "1")])
+            with contextlib.suppress(DBAPIError):
+                await session.execute(text("SELECT 1 / 0"))
+
+    with pytest.raises(RuntimeError, match="has failed"):
+        await carry_on()
+    assert await journal(platform_database) == []
+
+
+async def test_a_connection_lost_while_idle_is_replaced_unnoticed(platform_database: Database) -> None:
+    async def backend() -> int:
+        async with platform_database.transaction() as session:
+            return int(await session.scalar(text("SELECT pg_backend_pid()")))
+
+    lost = await backend()
+    async with platform_database.dedicated() as other:
+        await other.fetchval("SELECT pg_terminate_backend($1, 10000)", lost)
+        # The server has closed it; the answer to another question comes after that news.
+        await other.fetchval("SELECT pg_sleep(0.05)")
+    assert await backend() != lost
+
+
+async def test_a_transaction_that_was_cancelled_at_its_end_is_over(platform_database: Database) -> None:
+    slow = text(
+        """
+        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON journal DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION pause()
+        """
+    )
+    async with platform_database.transaction() as session:
+        pause = "BEGIN PERFORM pg_sleep(60); RETURN NULL; END"
+        await session.execute(text(f"CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS '{pause}'"))
+        await session.execute(slow)
+
+    async def work() -> None:
+        async with platform_database.transaction() as session:
+            await append(session, JOURNAL, [("a", "1")])
+
+    task = asyncio.create_task(work())
+    async with platform_database.dedicated() as other:
+        committing = "SELECT count(*) FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active'"
+        await eventually(lambda: other.fetchval(committing))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with platform_database.transaction() as session:
+        await session.execute(text("DROP TRIGGER slow ON journal"))
+        await session.execute(text("DROP FUNCTION pause"))
+    assert await journal(platform_database) == []
