@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
 import asyncpg
 import structlog
@@ -42,30 +43,45 @@ LOAD_CURSOR = """
     RETURNING horizon::text, window_end::text, after_id
 """
 
-# A new window opens only when the last one is published; its floor lets the scan start at its first row.
+ROW = "id, event_id, topic, key, type, version, payload, occurred_at, traceparent"
+
+# Stores that everything below the horizon is published, and opens the window from there: while events flow,
+# one round trip for every batch.
 # OFFSET 0 keeps PostgreSQL from looking for the smallest id by walking the primary key, through all that was
 # published and not yet pruned, until it meets a row of the window; the index on transactions begins with it.
 # No row that can be seen has a transaction id from xmax on; saying so gives that index two ends to search
 # between, where a planner without statistics would rather read the whole outbox for one.
-OPEN_WINDOW = """
-    WITH seen AS (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS window_end,
-                         pg_snapshot_xmax(pg_current_snapshot()) AS snapshot_end)
+NEXT_WINDOW = f"""
+    WITH stored AS (
+        UPDATE outbox_cursor SET horizon = $1::text::xid8, window_end = $1::text::xid8, after_id = $2,
+            updated_at = clock_timestamp()
+        WHERE name = 'relay' AND $3
+    ), seen AS MATERIALIZED (
+        SELECT pg_snapshot_xmin(pg_current_snapshot()) AS window_end,
+               pg_snapshot_xmax(pg_current_snapshot()) AS snapshot_end
+    )
     SELECT seen.window_end::text,
-           (SELECT min(id) FROM (
-                SELECT id FROM outbox
-                WHERE transaction_id >= $1::text::xid8 AND transaction_id < seen.window_end OFFSET 0
-            ) AS due) AS first_id,
-           EXISTS (SELECT FROM outbox WHERE transaction_id >= seen.window_end
-                                        AND transaction_id < seen.snapshot_end) AS held_back
-    FROM seen
-"""
+           EXISTS (SELECT FROM outbox WHERE transaction_id >= (SELECT window_end FROM seen)
+                                        AND transaction_id < (SELECT snapshot_end FROM seen)) AS held_back,
+           due.*
+    FROM seen LEFT JOIN (
+        SELECT {ROW} FROM outbox
+        WHERE transaction_id >= $1::text::xid8 AND transaction_id < (SELECT window_end FROM seen)
+              AND id >= (SELECT min(id) FROM (
+                  SELECT id FROM outbox
+                  WHERE transaction_id >= $1::text::xid8
+                        AND transaction_id < (SELECT window_end FROM seen) OFFSET 0
+              ) AS first)
+        ORDER BY id LIMIT $4
+    ) AS due ON true
+    ORDER BY due.id
+"""  # noqa: S608 - constant names
 
-READ_WINDOW = """
-    SELECT id, event_id, topic, key, type, version, payload, occurred_at, traceparent
-    FROM outbox
+READ_WINDOW = f"""
+    SELECT {ROW} FROM outbox
     WHERE id > $1 AND transaction_id >= $2::text::xid8 AND transaction_id < $3::text::xid8
     ORDER BY id LIMIT $4
-"""
+"""  # noqa: S608 - constant names
 
 STORE_CURSOR = """
     UPDATE outbox_cursor SET horizon = $1::text::xid8, window_end = $2::text::xid8, after_id = $3,
@@ -73,7 +89,7 @@ STORE_CURSOR = """
     WHERE name = 'relay'
 """
 
-# The upper end is there for the reason that OPEN_WINDOW has one.
+# The upper end is there for the reason that NEXT_WINDOW has one.
 MEASURE = text(
     """
     WITH cursor AS MATERIALIZED (
@@ -91,6 +107,62 @@ MEASURE = text(
           AND NOT (transaction_id < (SELECT window_end FROM cursor) AND id <= (SELECT after_id FROM cursor))
     """
 )
+
+
+class _Cursor:
+    """How far the outbox is published, and the windows that follow.
+
+    Everything below `horizon` is published; of the window up to `window_end`, everything up to `after_id`.
+    """
+
+    def __init__(self, connection: asyncpg.Connection, loaded: asyncpg.Record) -> None:
+        self._connection = connection
+        self._horizon, self._window_end, self._after_id = loaded
+        self._is_stored = True
+        # Whether rows have been written that an older transaction keeps from being published.
+        self.held_back = False
+
+    @classmethod
+    async def load(cls, connection: asyncpg.Connection) -> "_Cursor":
+        """Return the cursor as it was stored."""
+        return cls(connection, await _row(connection, LOAD_CURSOR))
+
+    @property
+    def is_at_an_end(self) -> bool:
+        """Whether no window is open."""
+        return bool(self._horizon == self._window_end)
+
+    async def rows(self, limit: int) -> list[asyncpg.Record]:
+        """Return the next rows to publish, up to `limit`."""
+        if self._horizon != self._window_end:
+            window = (self._after_id, self._horizon, self._window_end)
+            return await self._connection.fetch(READ_WINDOW, *window, limit)
+        found = await self._connection.fetch(
+            NEXT_WINDOW, self._horizon, self._after_id, not self._is_stored, limit
+        )
+        self._is_stored = True
+        self._window_end, self.held_back = found[0]["window_end"], found[0]["held_back"]
+        if found[0]["id"] is not None:
+            return found
+        # Nothing lies in this window, so moving on costs nothing even if it is not stored.
+        self._horizon = self._window_end
+        return []
+
+    async def published(self, rows: list[asyncpg.Record], *, is_last: bool) -> None:
+        """Move on past rows, the last of their window or not; the end of a window is stored with the next."""
+        if rows:
+            self._after_id = rows[-1]["id"]
+        if is_last:
+            self._horizon = self._window_end
+        self._is_stored = False
+        if not is_last:
+            await self.store()
+
+    async def store(self) -> None:
+        """Write down how far the outbox is published."""
+        if not self._is_stored:
+            await self._connection.execute(STORE_CURSOR, self._horizon, self._window_end, self._after_id)
+            self._is_stored = True
 
 
 class Relay:
@@ -144,32 +216,32 @@ class Relay:
         ):
             alive()
             await asyncio.sleep(1.0)
+        # A crash that loses the last places has the last batches published again, which consumers know.
+        await connection.execute("SET synchronous_commit = off")
         await connection.add_listener(CHANNEL, lambda *_: self._woken.set())
 
     async def _relay(
         self, connection: asyncpg.Connection, alive: Callable[[], None], backoff: Backoff
     ) -> None:
-        horizon, window_end, after_id = await _row(connection, LOAD_CURSOR)
-        while True:
-            alive()
-            self._woken.clear()
-            if horizon == window_end:
-                window_end, first_id, held_back = await _row(connection, OPEN_WINDOW, horizon)
-                if first_id is None:
-                    await self._wait(HELD_BACK_SECONDS if held_back else self._idle_seconds)
-                    # Nothing lies in this window, so moving on costs nothing even if it is not stored.
-                    horizon = window_end
+        cursor = await _Cursor.load(connection)
+        try:
+            while True:
+                alive()
+                self._woken.clear()
+                rows = await cursor.rows(self._batch_records)
+                if not rows and cursor.is_at_an_end:
+                    await self._wait(HELD_BACK_SECONDS if cursor.held_back else self._idle_seconds)
                     continue
-                after_id = first_id - 1
-            rows = await connection.fetch(READ_WINDOW, after_id, horizon, window_end, self._batch_records)
-            if rows:
-                await self._publish(rows, alive, backoff)
-                after_id = rows[-1]["id"]
-            if len(rows) < self._batch_records:
-                horizon = window_end
-            await connection.execute(STORE_CURSOR, horizon, window_end, after_id)
-            if len(rows) < self._batch_records:
-                await asyncio.sleep(self._linger_seconds)
+                if rows:
+                    await self._publish(rows, alive, backoff)
+                is_last = len(rows) < self._batch_records
+                await cursor.published(rows, is_last=is_last)
+                if is_last:
+                    await asyncio.sleep(self._linger_seconds)
+        finally:
+            # Otherwise the next relay would publish the last batch again.
+            with suppress(Exception):
+                await cursor.store()
 
     async def _publish(self, rows: list[asyncpg.Record], alive: Callable[[], None], backoff: Backoff) -> None:
         records = [self._record(row) for row in rows]

@@ -10,21 +10,29 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from shared import metrics
 from shared.bus import Bus, BusUnavailable, Outgoing, Record
 from shared.clock import utc_now
 from shared.database import Database
 from shared.events import MemberProfileErased, envelope_of
 from shared.outbox import emit, prune
-from shared.relay import MEASURE, OPEN_WINDOW, Relay, measure
+from shared.relay import MEASURE, NEXT_WINDOW, Relay, measure
 from shared.testing import eventually
 from tests.fixtures.platform import derived, entered
 
 
 @contextlib.asynccontextmanager
 async def relaying(
-    database: Database, bus: Bus, batch_records: int = 100
+    database: Database, bus: Bus, batch_records: int = 100, linger_seconds: float = 0.0
 ) -> AsyncIterator[asyncio.Task[None]]:
-    relay = Relay(database, bus, source="toys", batch_records=batch_records, idle_seconds=0.05)
+    relay = Relay(
+        database,
+        bus,
+        source="toys",
+        batch_records=batch_records,
+        linger_seconds=linger_seconds,
+        idle_seconds=0.05,
+    )
     task = asyncio.create_task(relay.run(lambda: None))
     try:
         yield task
@@ -209,6 +217,20 @@ def rows_read(plan: dict[str, Any]) -> int:
     return own + sum(rows_read(each) for each in plan.get("Plans", ()))
 
 
+async def test_a_relay_that_is_stopped_leaves_nothing_to_be_published_again(
+    platform_database: Database, platform_bus: Bus
+) -> None:
+    published = metrics.RELAY_PUBLISHED.labels("segments")
+    before = published._value.get()
+    # It stores what it has published with its next look, which is a minute away.
+    async with relaying(platform_database, platform_bus, linger_seconds=60):
+        async with platform_database.transaction() as session:
+            await emit(session, [entered(1)])
+        await eventually(lambda: published._value.get() > before)
+        assert await depth(platform_database) == 1
+    assert await depth(platform_database) == 0
+
+
 @pytest.mark.parametrize("analysed", [False, True], ids=["unknown to the planner", "known to the planner"])
 async def test_what_was_published_and_is_kept_costs_the_relay_nothing(
     platform_database: Database, platform_bus: Bus, analysed: bool
@@ -224,7 +246,9 @@ async def test_what_was_published_and_is_kept_costs_the_relay_nothing(
         horizon = await connection.fetchval("SELECT horizon::text FROM outbox_cursor")
         async with platform_database.transaction() as session:
             await emit(session, [entered(1)])
-        window = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {OPEN_WINDOW}", horizon)
+        window = await connection.fetchval(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {NEXT_WINDOW}", horizon, 0, False, 100
+        )
         measured = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {MEASURE.text}")
     for plan in (window, measured):
         (each,) = json.loads(plan)
