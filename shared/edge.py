@@ -14,6 +14,7 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import idempotency, metrics
@@ -159,7 +160,7 @@ async def _commit(
         async with database.transaction() as session:
             request.state.session = session
             if claim is not None:
-                (known,) = await idempotency.claim(session, [claim])
+                known = await idempotency.claim(session, claim)
                 if known is not None:
                     return _known(known).response()
             response = await answer(request)
@@ -172,7 +173,7 @@ async def _commit(
                 raise _RollBack
             if claim is not None:
                 stored = Answer(response.status_code, bytes(response.body))
-                await idempotency.store(session, [(claim, stored)])
+                await idempotency.store(session, claim, stored)
                 metrics.IDEMPOTENCY.labels("first").inc()
     except _RollBack:
         assert response is not None
@@ -283,6 +284,15 @@ class Desk(Generic[C, R]):
             return response
 
     async def _execute(self, submissions: Sequence[_Submission[C]]) -> list[Answered | Refusal]:
+        while True:
+            try:
+                return await self._transact(submissions)
+            except IntegrityError as error:
+                # Somebody has stored an answer for one of the keys meanwhile; the next try will find it.
+                if not idempotency.is_overtaken(error):
+                    raise
+
+    async def _transact(self, submissions: Sequence[_Submission[C]]) -> list[Answered | Refusal]:
         assert self._database is not None
         answers: dict[int, Answered | Refusal] = {}
         # All rounds share one transaction: if it fails, nothing of it has happened and it can be run again.
@@ -295,30 +305,27 @@ class Desk(Generic[C, R]):
     async def _run(
         self, session: AsyncSession, submissions: Sequence[_Submission[C]]
     ) -> list[Answered | Refusal]:
-        """Claim keys, run the new commands as one batch, keep their answers, give back refused keys."""
-        answers: list[Answered | Refusal] = []
-        claimed = [item.claim for item in submissions if item.claim is not None]
-        known = dict(zip(claimed, await idempotency.claim(session, claimed), strict=True)) if claimed else {}
-        new = [item for item in submissions if item.claim is None or known[item.claim] is None]
+        """Run those of the commands whose keys are new as one batch, and keep their answers."""
+        known = await idempotency.known(session, [item.claim for item in submissions if item.claim])
+        new = [item for item in submissions if item.claim is None or item.claim not in known]
         results = iter(await self._operation(session, [item.command for item in new]) if new else [])
+        answers: list[Answered | Refusal] = []
         kept: list[tuple[Claim, Answer]] = []
         refused: list[Claim] = []
         for item in submissions:
-            earlier = known.get(item.claim) if item.claim is not None else None
-            if earlier is not None:
-                answers.append(_replay(earlier))
+            if item.claim is not None and item.claim in known:
+                answers.append(_replay(known[item.claim]))
                 continue
             result = next(results)
-            if isinstance(result, Refusal):
-                answers.append(result)
-                refused += [item.claim] if item.claim is not None else []
+            answer = result if isinstance(result, Refusal) else self._answered(result)
+            answers.append(answer)
+            if item.claim is None:
                 continue
-            answered = self._answered(result)
-            answers.append(answered)
-            if item.claim is not None:
-                kept.append((item.claim, Answer(answered.status, answered.body)))
-        await idempotency.store(session, kept)
-        await idempotency.release(session, refused)
+            if isinstance(answer, Refusal):
+                refused.append(item.claim)
+            else:
+                kept.append((item.claim, Answer(answer.status, answer.body)))
+        await idempotency.keep(session, kept, refused)
         return answers
 
     def _answered(self, result: R) -> Answered:

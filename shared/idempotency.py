@@ -6,9 +6,10 @@ same key and another body, 409.
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -23,10 +24,11 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.problems import IdempotencyConflict
-from shared.writing import Write, write
+from shared.writing import Write, columns, write
 
 __all__ = [
     "Answer",
@@ -35,8 +37,10 @@ __all__ = [
     "claim_of",
     "forget",
     "idempotency_table",
+    "is_overtaken",
+    "keep",
+    "known",
     "prune",
-    "release",
     "store",
 ]
 
@@ -78,10 +82,9 @@ class Answer(NamedTuple):
 
 CLAIM = text(
     """
-    INSERT INTO idempotency (scope, key, request_hash)
-    SELECT * FROM unnest(CAST(:scopes AS text[]), CAST(:keys AS text[]), CAST(:hashes AS bytea[]))
+    INSERT INTO idempotency (scope, key, request_hash) VALUES (:scope, :key, :request_hash)
     ON CONFLICT (scope, key) DO NOTHING
-    RETURNING scope, key
+    RETURNING key
     """
 )
 
@@ -92,12 +95,13 @@ ANSWERS = text(
     """
 )
 
-STORE = Write(
+STORE = Write("UPDATE idempotency SET status = :status, body = :body WHERE scope = :scope AND key = :key")
+
+KEEP = Write(
     """
-    UPDATE idempotency AS stored SET status = answer.status, body = answer.body
-    FROM unnest(CAST(:scopes AS text[]), CAST(:keys AS text[]), CAST(:statuses AS smallint[]),
-                CAST(:bodies AS bytea[])) AS answer(scope, key, status, body)
-    WHERE stored.scope = answer.scope AND stored.key = answer.key
+    INSERT INTO idempotency (scope, key, request_hash, status, body)
+    SELECT * FROM unnest(CAST(:p0 AS text[]), CAST(:p1 AS text[]), CAST(:p2 AS bytea[]),
+                         CAST(:p3 AS smallint[]), CAST(:p4 AS bytea[]))
     """
 )
 
@@ -132,59 +136,64 @@ def claim_of(*, caller: str, method: str, path: str, query: str, key: str, body:
     return Claim(scope=f"{caller} {method} {path}", key=key, request_hash=hashlib.blake2b(material).digest())
 
 
-async def claim(session: AsyncSession, claims: Sequence[Claim]) -> list[Answer | IdempotencyConflict | None]:
-    """Claim keys for this transaction; return, per claim, None if it is the first, or the stored answer.
-
-    A key in flight elsewhere is waited for (the insert waits for the other transaction's end). The claims
-    of one call must have different keys. The insert is in key order, so that overlapping batches queue up
-    instead of deadlocking.
-    """
-    ordered = sorted(claims)
-    scopes, keys = [item.scope for item in ordered], [item.key for item in ordered]
-    rows = await session.execute(
-        CLAIM, {"scopes": scopes, "keys": keys, "hashes": [item.request_hash for item in ordered]}
-    )
-    first = {(row.scope, row.key) for row in rows}
-    known = [item for item in claims if (item.scope, item.key) not in first]
-    if not known:
-        return [None] * len(claims)
+async def known(
+    session: AsyncSession, claims: Collection[Claim]
+) -> dict[Claim, Answer | IdempotencyConflict]:
+    """Return what is stored for those of the keys that were used before."""
+    if not claims:
+        return {}
     found = await session.execute(
-        ANSWERS, {"scopes": [item.scope for item in known], "keys": [item.key for item in known]}
+        ANSWERS, {"scopes": [item.scope for item in claims], "keys": [item.key for item in claims]}
     )
     stored = {(row.scope, row.key): row for row in found}
-    answers: list[Answer | IdempotencyConflict | None] = []
+    answers: dict[Claim, Answer | IdempotencyConflict] = {}
     for item in claims:
         row = stored.get((item.scope, item.key))
-        if row is None:
-            answers.append(None)
-        elif bytes(row.request_hash) != item.request_hash:
-            answers.append(IdempotencyConflict())
-        else:
-            answers.append(Answer(row.status, bytes(row.body)))
+        if row is not None:
+            is_same = bytes(row.request_hash) == item.request_hash
+            answers[item] = Answer(row.status, bytes(row.body)) if is_same else IdempotencyConflict()
     return answers
 
 
-async def store(session: AsyncSession, answers: Sequence[tuple[Claim, Answer]]) -> None:
-    """Keep the answers of claims that this transaction holds."""
-    if not answers:
-        return
-    await write(
-        session,
-        STORE,
-        {
-            "scopes": [item.scope for item, _ in answers],
-            "keys": [item.key for item, _ in answers],
-            "statuses": [answer.status for _, answer in answers],
-            "bodies": [answer.body for _, answer in answers],
-        },
-    )
+async def claim(session: AsyncSession, claim: Claim) -> Answer | IdempotencyConflict | None:
+    """Claim a key for this transaction; return None if it is the first, or what is stored.
+
+    A key in flight elsewhere is waited for (the insert waits for the other transaction's end).
+    """
+    first = await session.execute(CLAIM, claim._asdict())
+    if first.one_or_none() is not None:
+        return None
+    return (await known(session, [claim])).get(claim)
 
 
-async def release(session: AsyncSession, claims: Sequence[Claim]) -> None:
-    """Give back claims whose command was refused: a refusal has no effect to protect."""
-    if claims:
-        keys = {"scopes": [item.scope for item in claims], "keys": [item.key for item in claims]}
+async def store(session: AsyncSession, claim: Claim, answer: Answer) -> None:
+    """Keep the answer of a claim that this transaction holds."""
+    await write(session, STORE, {**claim._asdict(), **answer._asdict()})
+
+
+async def keep(
+    session: AsyncSession, answers: Iterable[tuple[Claim, Answer]], refused: Collection[Claim]
+) -> None:
+    """Claim keys that were not known, with the answers that they have come to, and no longer than that.
+
+    If another transaction was first with one of them, that one is waited for, and an error raised for which
+    `is_overtaken`: all has to be done again with what is known then. So it is for a refused command, which
+    has no effect to protect and leaves nothing: what refused it may be the effect of its twin.
+    """
+    rows: list[tuple[Any, ...]] = [(*claim, *answer) for claim, answer in answers]
+    rows += [(*claim, None, None) for claim in refused]
+    if rows:
+        # In the order of keys, so that overlapping batches queue up instead of deadlocking.
+        rows.sort(key=itemgetter(0, 1))
+        await write(session, KEEP, columns(rows))
+    if refused:
+        keys = {"scopes": [item.scope for item in refused], "keys": [item.key for item in refused]}
         await write(session, RELEASE, keys)
+
+
+def is_overtaken(error: IntegrityError) -> bool:
+    """Say whether an error means that another transaction has been first with a key."""
+    return "pk_idempotency" in str(error.orig)
 
 
 async def forget(session: AsyncSession, words: Collection[str]) -> Counter[str]:

@@ -1,8 +1,9 @@
 """The edge: answers follow commits, keys replay, refusals and dry runs leave nothing behind."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import httpx
 import pytest
@@ -19,6 +20,7 @@ from shared.fast_path import FastPath, FastRoute
 from shared.problems import NotFound, Refusal
 from shared.schemas import StrictModel
 from shared.settings import ServiceSettings
+from shared.testing import eventually
 from tests.fixtures.platform import journal, write
 
 
@@ -33,11 +35,17 @@ class Unwelcome(Refusal):
     """This entry is not welcome."""
 
 
+class Welcome:
+    """Which entries are not welcome, as of now."""
+
+    refused: ClassVar = {"unwelcome"}
+
+
 async def write_entries(session: AsyncSession, entries: Sequence[Entry]) -> list[int | Refusal]:
-    welcome = [entry for entry in entries if entry.entry != "unwelcome"]
+    welcome = [entry for entry in entries if entry.entry not in Welcome.refused]
     await write(session, [(entry.key, entry.entry) for entry in welcome])
     written = int(await session.scalar(text("SELECT count(*) FROM journal")) or 0)
-    return [Unwelcome() if entry.entry == "unwelcome" else written for entry in entries]
+    return [Unwelcome() if entry.entry in Welcome.refused else written for entry in entries]
 
 
 def routes() -> list[APIRouter]:
@@ -160,6 +168,34 @@ async def test_the_same_key_in_flight_many_times_has_one_effect(
     assert {answer.content for answer in answers} == {b'{"written":1}'}
     assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
     assert len(await journal(platform_database)) == 1
+
+
+@BOTH
+@pytest.mark.parametrize("refused", [False, True], ids=["carried out again", "refused by now"])
+async def test_a_twin_in_flight_in_another_process_is_waited_for(
+    client: httpx.AsyncClient,
+    platform_database: Database,
+    path: str,
+    refused: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ask = functools.partial(client.post, path, json=ENTRY, headers={"Idempotency-Key": "k1"})
+    first = await ask()
+    async with platform_database.dedicated() as elder, platform_database.dedicated() as watcher:
+        stored = await elder.fetchrow("DELETE FROM idempotency RETURNING *")
+        assert stored is not None
+        await elder.execute("DELETE FROM journal")
+        async with elder.transaction():
+            await elder.execute("INSERT INTO idempotency VALUES ($1, $2, $3, $4, $5, $6)", *stored)
+            if refused:
+                monkeypatch.setattr(Welcome, "refused", {"1"})
+            twin = asyncio.create_task(ask())
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            await eventually(lambda: watcher.fetchval(waiting))
+    answer = await twin
+    assert (answer.status_code, answer.content) == (first.status_code, first.content)
+    assert answer.headers["idempotency-replayed"] == "true"
+    assert await journal(platform_database) == []
 
 
 @BOTH
