@@ -21,7 +21,7 @@ from shared import dead_letters, inbox, metrics
 from shared.backoff import Backoff
 from shared.bus import Bus, BusUnavailable, Record
 from shared.clock import utc_now
-from shared.database import Database, is_outage, is_transient
+from shared.database import Database, is_outage, is_transient, will_pass
 from shared.events import (
     TOPICS,
     DeadLettered,
@@ -202,7 +202,7 @@ class Consumer:
         try:
             await self._transact(arrivals)
         except Exception as error:
-            if is_outage(error) or is_transient(error):
+            if will_pass(error):
                 raise
             if len(arrivals) == 1:
                 await self._bury(arrivals[0], error)
@@ -312,7 +312,7 @@ class Consumer:
                 await self._handlers.dispatch(session, [envelope])
                 await dead_letters.resolve(session, [letter.id], "applied")
         except Exception as error:
-            if is_outage(error) or is_transient(error) or letter is None:
+            if will_pass(error) or letter is None:
                 raise
             async with self._database.transaction() as session:
                 code = error.code if isinstance(error, Refusal) else type(error).__name__

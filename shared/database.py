@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from shared import metrics
 from shared.statements import StatementSession
 
-__all__ = ["Database", "is_outage", "is_transient", "new_metadata", "savepoint"]
+__all__ = ["Database", "is_outage", "is_transient", "new_metadata", "savepoint", "will_pass"]
 
 NAMING_CONVENTION = {
     "ix": "ix_%(column_0_label)s",
@@ -245,3 +245,8 @@ def is_outage(error: BaseException) -> bool:
 def is_transient(error: BaseException) -> bool:
     """Say whether PostgreSQL sacrificed this transaction: a deadlock, a serialisation failure, a timeout."""
     return any(getattr(cause, "sqlstate", None) in TRANSIENT_SQLSTATES for cause in _causes(error))
+
+
+def will_pass(error: BaseException) -> bool:
+    """Say whether the same work may well succeed on another try: an outage, or a sacrifice."""
+    return is_outage(error) or is_transient(error)

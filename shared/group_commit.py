@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from shared import metrics
-from shared.database import is_outage
+from shared.database import is_outage, is_transient
 from shared.problems import Overloaded, Refusal
 
 __all__ = ["GroupCommit"]
@@ -23,6 +23,9 @@ R = TypeVar("R")
 # Batches side by side, and the commands that the second is worth: a transaction costs as much as a dozen.
 LANES: Final = 2
 LANE_COMMANDS: Final = 16
+
+# How often a batch is tried again that PostgreSQL gave up in favour of another transaction.
+MAX_SACRIFICES: Final = 3
 
 
 class _Waiting(NamedTuple, Generic[C, R]):
@@ -87,12 +90,15 @@ class GroupCommit(Generic[C, R]):
         finally:
             self._lanes.discard(lane)
 
-    async def _settle(self, batch: list[_Waiting[C, R]]) -> None:
+    async def _settle(self, batch: list[_Waiting[C, R]], sacrifices: int = 0) -> None:
         """Execute a batch; if it fails for a reason of its own, halve it to spare the neighbours."""
         results: Sequence[R | Exception]
         try:
             results = await self._execute([waiting.command for waiting in batch])
         except Exception as error:
+            if is_transient(error) and sacrifices < MAX_SACRIFICES:
+                await self._settle(batch, sacrifices + 1)
+                return
             if len(batch) > 1 and not is_outage(error):
                 middle = len(batch) // 2
                 await self._settle(batch[:middle])

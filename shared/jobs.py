@@ -13,7 +13,7 @@ import structlog
 
 from shared import metrics
 from shared.backoff import Backoff
-from shared.database import Database, is_outage, is_transient
+from shared.database import Database, will_pass
 
 __all__ = ["Job", "Jobs", "run_job"]
 
@@ -62,7 +62,7 @@ async def run_job(job: Job, database: Database, alive: Callable[[], None]) -> No
         try:
             rows = await job.work(database)
         except Exception as error:
-            outage = is_outage(error) or is_transient(error)
+            outage = will_pass(error)
             metrics.JOB_RUNS.labels(job.name, "outage" if outage else "failed").inc()
             if outage:
                 log.warning("job.interrupted", job=job.name, error=type(error).__name__)

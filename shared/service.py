@@ -27,7 +27,7 @@ from shared.auth import Authenticator
 from shared.backoff import Backoff
 from shared.bus import Bus, BusUnavailable, connect
 from shared.consumer import Consumer, Handlers
-from shared.database import Database, is_outage
+from shared.database import Database, will_pass
 from shared.edge import Desk, Platform
 from shared.events import TOPICS
 from shared.fast_path import FastGlance, FastPath, FastRoute
@@ -80,7 +80,7 @@ class Service:
             lifespan=lambda app: _running(self, chosen, app),
             separate_input_output_schemas=False,
         )
-        problems.install(app, is_outage=is_outage)
+        problems.install(app, is_outage=will_pass)
         openapi.install(app)
         app.include_router(health_router())
         if serves:
@@ -103,7 +103,7 @@ class _Application(FastAPI):
         stack = super().build_middleware_stack()
         if not self._fast_routes:
             return stack
-        return FastPath(stack, self._fast_routes, _authenticator, _database, is_outage)
+        return FastPath(stack, self._fast_routes, _authenticator, _database, will_pass)
 
 
 def _database(scope: Scope) -> Database:

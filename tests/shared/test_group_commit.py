@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import asyncpg
 import pytest
 
 from shared.group_commit import LANE_COMMANDS, GroupCommit
@@ -58,6 +59,22 @@ async def test_a_command_that_breaks_the_batch_does_not_break_its_neighbours() -
     answers = await asyncio.gather(*(group.submit(n) for n in numbers), return_exceptions=True)
     assert [answer for answer in answers if isinstance(answer, int)] == [4, 8, 12, 16]
     assert isinstance(answers[2], ValueError)
+
+
+async def test_a_batch_that_was_sacrificed_is_tried_again_and_not_for_ever() -> None:
+    sacrifices = [2]
+
+    async def execute(commands: Sequence[int]) -> list[int | Refusal]:
+        if sacrifices[0]:
+            sacrifices[0] -= 1
+            raise asyncpg.DeadlockDetectedError
+        return list(commands)
+
+    group = GroupCommit(execute, name="doubling", max_batch=64, max_queue=512)
+    assert await asyncio.gather(group.submit(1), group.submit(2)) == [1, 2]
+    sacrifices[0] = 1_000
+    with pytest.raises(asyncpg.DeadlockDetectedError):
+        await group.submit(1)
 
 
 async def test_an_outage_reaches_every_caller_of_the_batch_once() -> None:
