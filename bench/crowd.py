@@ -128,7 +128,7 @@ ENTRY_KINDS = """
             (7, 'earn', 'issuance', 7, 1), (8, 'redeem', 'redemption', 1, -1), (9, 'expire', 'expiry', 2, -1),
             (10, 'redeem', 'redemption', 3, -2)) AS k(sequence, kind, contra, lot, share)
 """
-# A lot's remaining and expired share of what it earned, and the days after 2031 on which it expires.
+# A lot's remaining and expired share of what it earned, and the day of next month on which it expires.
 LOT_KINDS = """
     (VALUES (1, 0, 0, 1), (2, 0, 1, 2), (3, 2, 0, 3), (4, 1, 0, 4), (5, 1, 0, 5), (6, 1, 0, 6), (7, 1, 0, 7))
         AS k(sequence, remaining, expired, day)
@@ -138,7 +138,9 @@ LOT_KINDS = """
 # two, and so on up to all five: three on average. The second half of the members is due a day later.
 DUE_ON = "timestamptz '2026-01-01' + (n >= $1 / 2)::int * interval '1 day'"
 DUE_LOTS = "(m.n % 5 + 1)"
-LATER = "timestamptz '2031-01-01' + day * interval '1 day'"
+# As in any ledger whose points live for a time, what was earned before expires before what is earned now.
+NEXT_MONTH = "date_trunc('day', now(), 'UTC') + interval '30 days'"
+LATER = f"{NEXT_MONTH} + day * interval '1 day'"
 EXPIRY = {False: LATER, True: f"CASE WHEN day - 2 <= {DUE_LOTS} THEN {DUE_ON} ELSE {LATER} END"}
 
 
@@ -153,7 +155,7 @@ def points_tables(*, due: bool) -> Sequence[Filling]:
             SELECT id, {ENTRIES_PER_MEMBER}, sha256(uuid_send(last_id)), {ENTRIES_PER_MEMBER},
                    e[3] - e[3] / 2 + e[4] + e[5] + e[6] + e[7],
                    e[1] + e[2] + e[3] + e[4] + e[5] + e[6] + e[7], e[1] + e[3] / 2, e[2],
-                   {DUE_ON if due else "date '2031-01-04'"}
+                   {DUE_ON if due else f"{NEXT_MONTH} + interval '3 days'"}
             FROM (SELECT n, id, earned AS e, {entry_id(str(ENTRIES_PER_MEMBER))} AS last_id FROM {BUYERS})
                  AS made
             """,
