@@ -237,6 +237,20 @@ async def test_pending_points_and_expiry_by_inactivity_go_along(books: Books) ->
     await books.assert_balanced()
 
 
+async def test_activity_of_whom_nothing_is_left_puts_off_the_expiry_of_the_other(books: Books) -> None:
+    alias, root, reward = uuid4(), uuid4(), coupon(60)
+    policy = ExpiryPolicy.parse("sliding:30d")
+    await books.add(reward)
+    await books.give(root, 10, policy=policy, earned_at=now() - 10 * DAY)
+    await books.give(alias, 60, policy=policy)
+    await books.redeem((alias, reward.id))
+    await books.link(alias, root, 1)
+    ((expires_at, points),) = (await books.balance(root)).expirations
+    assert points == 10
+    assert expires_at > now() + 29 * DAY
+    await books.assert_balanced()
+
+
 async def again_if_sacrificed(work: Callable[[], Awaitable[object]]) -> None:
     """Do what the consumer does: an account and its survivor's may be locked in either order."""
     while True:

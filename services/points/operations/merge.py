@@ -102,6 +102,7 @@ async def _regroup(
     for member_id, root in new.items():
         if member_id != root:
             _slide_along(accounts[member_id], accounts[root])
+            ledger.change(accounts[root])
     # An account may only become an alias when it is empty, and get something when it is none any more.
     await repository.point_accounts(
         session, [(member_id, None) for member_id, root in new.items() if member_id == root]
