@@ -74,6 +74,8 @@ class Database:
             make_url(url).set(drivername="postgresql+asyncpg"),
             pool_size=pool_size,
             max_overflow=0,
+            # The backend that served last has its plans and the hot pages at hand.
+            pool_use_lifo=True,
             # The parameters of a failed statement would carry personal data into logs and dead letters.
             hide_parameters=True,
             pool_timeout=pool_timeout_seconds,
