@@ -245,10 +245,18 @@ class Desk(Generic[C, R]):
         self._database: Database | None = None
         self._group: GroupCommit[_Submission[C], Answered] | None = None
 
-    def open(self, database: Database, *, max_batch: int, max_queue: int) -> None:
+    def open(
+        self, database: Database, *, max_batch: int, max_queue: int, linger_seconds: float = 0.0
+    ) -> None:
         """Begin to take commands; called when the service starts."""
         self._database = database
-        self._group = GroupCommit(self._execute, name=self.name, max_batch=max_batch, max_queue=max_queue)
+        self._group = GroupCommit(
+            self._execute,
+            name=self.name,
+            max_batch=max_batch,
+            max_queue=max_queue,
+            linger_seconds=linger_seconds,
+        )
 
     async def close(self) -> None:
         """Answer everything that was taken."""

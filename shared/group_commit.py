@@ -4,10 +4,13 @@ One transaction then pays for many commands, which is where the throughput of ho
 comes from (Gray, "Group commit", 1985; PostgreSQL's own `commit_delay` is the same idea one level down).
 
 One batch keeps either this process or the database busy, hardly ever both. So where enough has come for a
-batch of its own, that one does not wait for the one before.
+batch of its own, that one does not wait for the one before. Where commands come steadily but few at a time, a
+batch waits a moment for company instead (PostgreSQL's `commit_siblings` asks whether that is worth it): a
+transaction for each is what would keep both busy, and let everybody wait longer.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -24,6 +27,11 @@ R = TypeVar("R")
 LANES: Final = 2
 LANE_COMMANDS: Final = 16
 
+# How many commands no longer wait for company, and how many batches at most go without asking for any after
+# none has come: somebody who sends one command after the other is alone.
+COMPANY: Final = 8
+MAX_UNASKED: Final = 63
+
 # How often a batch is tried again that PostgreSQL gave up in favour of another transaction.
 MAX_SACRIFICES: Final = 3
 
@@ -37,7 +45,8 @@ class GroupCommit(Generic[C, R]):
     """Collects commands and runs them as batches: one after the other, or two at once where many wait.
 
     `execute` takes up to `max_batch` commands, commits them, and returns one result or `Refusal` per
-    command, in order. Beyond `max_queue` waiting commands `submit` refuses with `Overloaded` (503).
+    command, in order. Beyond `max_queue` waiting commands `submit` refuses with `Overloaded` (503). A few
+    commands that come within `linger_seconds` of the batch before wait that long for more.
     """
 
     def __init__(
@@ -47,11 +56,16 @@ class GroupCommit(Generic[C, R]):
         name: str,
         max_batch: int,
         max_queue: int,
+        linger_seconds: float = 0.0,
     ) -> None:
         self._execute = execute
         self._name = name
         self._max_batch = max_batch
         self._max_queue = max_queue
+        self._linger_seconds = linger_seconds
+        self._ended = -linger_seconds
+        # Batches to go without asking for company, as of when none came last, and how many of them are left.
+        self._unasked = self._unasked_left = 0
         self._waiting: list[_Waiting[C, R]] = []
         self._lanes: set[asyncio.Task[None]] = set()
 
@@ -77,18 +91,32 @@ class GroupCommit(Generic[C, R]):
         assert lane is not None
         try:
             while self._waiting:
-                # Yielding once lets every request that is ready on this turn of the loop join the batch.
-                await asyncio.sleep(0)
+                await self._gather()
                 batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
                 metrics.GROUP_COMMIT_QUEUE.labels(self._name).set(len(self._waiting))
                 if batch:
                     metrics.GROUP_COMMIT_BATCH.labels(self._name).observe(len(batch))
                     with metrics.GROUP_COMMIT_DURATION.labels(self._name).time():
                         await self._settle(batch)
+                    self._ended = time.monotonic()
                 if len(self._lanes) > 1 and len(self._waiting) < LANE_COMMANDS:
                     return
         finally:
             self._lanes.discard(lane)
+
+    async def _gather(self) -> None:
+        """Let further commands join those that wait."""
+        few = len(self._waiting)
+        if few >= COMPANY or time.monotonic() - self._ended >= self._linger_seconds:
+            # Every request that is ready on this turn of the loop.
+            await asyncio.sleep(0)
+        elif self._unasked_left:
+            self._unasked_left -= 1
+            await asyncio.sleep(0)
+        else:
+            await asyncio.sleep(self._linger_seconds)
+            came = len(self._waiting) > few
+            self._unasked = self._unasked_left = 0 if came else min(2 * self._unasked + 1, MAX_UNASKED)
 
     async def _settle(self, batch: list[_Waiting[C, R]], sacrifices: int = 0) -> None:
         """Execute a batch; if it fails for a reason of its own, halve it to spare the neighbours."""

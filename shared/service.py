@@ -139,6 +139,7 @@ async def _running(service: Service, settings: ServiceSettings, app: FastAPI) ->
                 database,
                 max_batch=settings.group_commit_max_batch,
                 max_queue=settings.group_commit_max_queue,
+                linger_seconds=settings.group_commit_linger_seconds,
             )
             stack.push_async_callback(desk.close)
         app.state.authenticator = authenticator

@@ -249,6 +249,13 @@ class ServiceSettings(BaseSettings):
         le=4096,
         description="Most commands in one shared transaction; bounds how long the first waits.",
     )
+    group_commit_linger_seconds: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="How long a few commands that come right after a batch wait for more; one that nobody "
+        "came before never waits.",
+    )
     group_commit_max_queue: int = Field(
         4096,
         ge=1,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
-from shared.group_commit import LANE_COMMANDS, GroupCommit
+from shared.group_commit import COMPANY, LANE_COMMANDS, GroupCommit
 from shared.problems import Overloaded, Refusal
 
 
@@ -149,3 +149,43 @@ async def test_where_enough_waits_for_a_batch_of_its_own_two_run_side_by_side() 
     gates[2].set()
     await asyncio.gather(*first, *many)
     await group.close()
+
+
+async def test_few_that_come_steadily_wait_for_company_and_one_alone_does_not() -> None:
+    batches: list[int] = []
+
+    async def execute(commands: Sequence[int]) -> list[int | Refusal]:
+        batches.append(len(commands))
+        return list(commands)
+
+    # So long that whoever waited for it would show.
+    group = GroupCommit(execute, name="doubling", max_batch=64, max_queue=512, linger_seconds=2)
+    assert await group.submit(1) == 1
+    assert batches == [1]
+    first = asyncio.create_task(group.submit(2))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert batches == [1]
+    assert await asyncio.gather(first, group.submit(3)) == [2, 3]
+    assert batches == [1, 2]
+    many = [asyncio.create_task(group.submit(n)) for n in range(COMPANY)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert batches == [1, 2, COMPANY]
+    await asyncio.gather(*many)
+
+
+async def test_whoever_is_alone_is_not_kept_waiting_for_company_for_long() -> None:
+    async def execute(commands: Sequence[int]) -> list[int | Refusal]:
+        return list(commands)
+
+    group = GroupCommit(execute, name="doubling", max_batch=64, max_queue=512, linger_seconds=0.02)
+    kept = 0
+    for number in range(120):
+        task = asyncio.create_task(group.submit(number))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        kept += not task.done()
+        await task
+    # After waits in vain of 0, 1, 3, 7, 15, 31 and 63 batches without one.
+    assert kept <= 7
