@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import asyncpg
 from sqlalchemy import TextClause
 from sqlalchemy.engine.result import IteratorResult, Result, SimpleResultMetaData
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import NullType
 
@@ -119,9 +119,13 @@ class StatementSession(AsyncSession):
             yield
             await self.catch_up()
             await self._control("COMMIT")
-        except BaseException:
+        except BaseException as error:
             self._deferred = ()
             await self._roll_back()
+            is_lost = self._driver is not None and self._driver.is_closed()
+            if is_lost and isinstance(error, Exception) and not isinstance(error, DBAPIError | OSError):
+                # Whatever was made of it on the way: a lost connection says nothing about the work.
+                raise ConnectionResetError("the connection to the database was lost") from error
             raise
 
     async def _roll_back(self) -> None:
@@ -212,7 +216,11 @@ class StatementSession(AsyncSession):
         """Return the driver's connection, with the transaction begun and nothing deferred."""
         await self.catch_up()
         if self._driver is None:
-            raw = await (await self.connection()).get_raw_connection()
+            try:
+                raw = await (await self.connection()).get_raw_connection()
+            except InvalidRequestError as error:
+                # The pool gives up on connections that are lost as soon as they are made.
+                raise ConnectionResetError("no connection to the database holds") from error
             assert isinstance(raw.driver_connection, asyncpg.Connection)
             self._driver = raw.driver_connection
             if self._begin is not None:

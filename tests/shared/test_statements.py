@@ -298,3 +298,16 @@ async def test_a_transaction_that_was_cancelled_at_its_end_is_over(platform_data
         await session.execute(text("DROP TRIGGER slow ON journal"))
         await session.execute(text("DROP FUNCTION pause"))
     assert await journal(platform_database) == []
+
+
+async def test_whatever_a_lost_connection_looks_like_it_is_an_outage(platform_database: Database) -> None:
+    async def lose_it() -> None:
+        async with platform_database.transaction() as session:
+            own = await session.scalar(text("SELECT pg_backend_pid()"))
+            async with platform_database.dedicated() as other:
+                await other.fetchval("SELECT pg_terminate_backend($1, 10000)", own)
+            raise AttributeError("as the driver may say in the middle of a COPY")
+
+    with pytest.raises(OSError, match="lost") as caught:
+        await lose_it()
+    assert is_outage(caught.value)
