@@ -10,9 +10,9 @@ it kept executed as one statement.
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import asyncpg
@@ -24,6 +24,8 @@ from sqlalchemy.types import NullType
 
 __all__ = ["StatementSession", "Write"]
 
+
+T = TypeVar("T")
 
 PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 
@@ -157,10 +159,7 @@ class StatementSession(AsyncSession):
         """Say something about the transaction, if it has begun."""
         if self._driver is None:
             return
-        try:
-            done = await self._driver.execute(statement)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise await self._translated(error, statement) from error
+        done = await self._answered(statement, self._driver.execute(statement))
         if done == "ROLLBACK" and statement == "COMMIT":
             raise RuntimeError("a statement has failed, and with it the transaction")
 
@@ -184,10 +183,7 @@ class StatementSession(AsyncSession):
             sql = _together[writes] = _one_statement(writes)
         values = [item.parameters[name] for item in deferred for name in item.write.names]
         driver = await self.driver()
-        try:
-            await driver.execute(sql, *values)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise await self._translated(error, sql) from error
+        await self._answered(sql, driver.execute(sql, *values))
 
     async def execute(self, statement: Any, params: Any = None, **options: Any) -> Any:
         """Execute a statement, straight by the driver where that is possible."""
@@ -199,10 +195,7 @@ class StatementSession(AsyncSession):
             result = await super().execute(statement, params)
             self._learn(statement, result)
             return result
-        try:
-            return await known.run(driver, params or {})
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise await self._translated(error, known.sql) from error
+        return await self._answered(known.sql, known.run(driver, params or {}))
 
     async def scalars(self, statement: Any, params: Any = None, **options: Any) -> Any:
         """Execute a statement and return the first column."""
@@ -226,6 +219,13 @@ class StatementSession(AsyncSession):
             if self._begin is not None:
                 await self._control(self._begin)
         return self._driver
+
+    async def _answered(self, sql: str, answer: Awaitable[T]) -> T:
+        """Wait for what the driver answers; its errors are raised as SQLAlchemy would raise them."""
+        try:
+            return await answer
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise await self._translated(error, sql) from error
 
     async def _translated(self, error: Exception, sql: str) -> Exception:
         """Return the error that SQLAlchemy would have raised."""
