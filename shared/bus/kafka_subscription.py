@@ -1,7 +1,7 @@
 """One member of a consumer group on Kafka."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,8 @@ class KafkaSubscription:
         self._settled = asyncio.Event()
         # Grows when partitions were given up; a batch taken before that may not be committed any more.
         self._epoch = 0
+        # Partitions of which the client handed out records that nobody was given.
+        self._overlooked: set[TopicPartition] = set()
         self._closed = False
 
     @property
@@ -114,13 +116,14 @@ class KafkaSubscription:
             wait = min(LOOK_SECONDS, max(0.0, deadline - clock()))
             if await self._is_settled(wait):
                 epoch = self._epoch
+                await self._go_back(consumer)
                 found = await self._look(consumer, max_records, max(0.0, min(wait, deadline - clock())))
-                if self._settled.is_set() and epoch == self._epoch:
-                    if found:
-                        return [_record(each) for records in found.values() for each in records]
-                else:
-                    # The partitions went while we looked; who has them next starts at what was committed.
-                    found = {}
+                if not self._settled.is_set() or epoch != self._epoch:
+                    # Partitions went while we looked; who has them next starts at what was committed. If that
+                    # is us again, these may already be what comes after it.
+                    self._overlooked.update(found)
+                elif found:
+                    return [_record(each) for records in found.values() for each in records]
             if clock() >= deadline:
                 await self._check_brokers()
                 return []
@@ -160,12 +163,17 @@ class KafkaSubscription:
     def _give_back(self, records: Sequence[Record], epoch: int) -> None:
         if self._consumer is None or epoch != self._epoch:
             return
-        for (topic, partition), offset in _first(records).items():
-            try:
-                self._consumer.seek(TopicPartition(topic, partition), offset)
-            except IllegalStateError:
-                # No longer ours: whoever has it starts at what was committed.
-                continue
+        _seek(self._consumer, _first(records))
+
+    async def _go_back(self, consumer: AIOKafkaConsumer) -> None:
+        """Begin again after what was committed where records were handed out for nothing."""
+        epoch, places = self._epoch, self._overlooked & consumer.assignment()
+        committed = {each: await self._bus.bounded(consumer.committed(each)) for each in places}
+        if epoch != self._epoch or not self._settled.is_set():
+            return
+        _seek(consumer, {place: offset for place, offset in committed.items() if offset is not None})
+        await self._place_new(consumer, [place for place, offset in committed.items() if offset is None])
+        self._overlooked.clear()
 
     async def _commit(self, offsets: dict[TopicPartition, int], epoch: int) -> None:
         if epoch != self._epoch or self._consumer is None:
@@ -203,8 +211,7 @@ class KafkaSubscription:
             return
         find = consumer.beginning_offsets if self._start_at == "earliest" else consumer.end_offsets
         offsets: dict[TopicPartition, int] = await self._bus.bounded(find(list(places)))
-        for place, offset in offsets.items():
-            consumer.seek(place, offset)
+        _seek(consumer, offsets)
         # Written down at once: what is published a moment later must not be skipped by a "latest" that is
         # resolved again after a crash.
         await self._commit(offsets, self._epoch)
@@ -214,7 +221,7 @@ class KafkaSubscription:
         latest = await self._bus.bounded(consumer.end_offsets(list(wanted)))
         for place, offset in wanted.items():
             goal = earliest[place] if self._bus.lost_offsets == "earliest" else latest[place]
-            consumer.seek(place, goal)
+            _seek(consumer, {place: goal})
             metrics.BUS_OFFSETS_LOST.labels(self._group, place.topic).inc(max(0, earliest[place] - offset))
             log.error(
                 "bus_offsets_lost",
@@ -298,9 +305,10 @@ def _record(found: Any) -> Record:
         found.topic,
         found.partition,
         found.offset,
-        None if found.key is None else found.key.decode(),
+        # What others wrote must not stop a partition: keys that are no text, headers without a value.
+        None if found.key is None else found.key.decode(errors="replace"),
         found.value,
-        tuple(found.headers),
+        tuple((name, value or b"") for name, value in found.headers),
         datetime.fromtimestamp(found.timestamp / 1000, UTC),
     )
 
@@ -309,8 +317,17 @@ def _following(records: Sequence[Record]) -> dict[TopicPartition, int]:
     return {TopicPartition(each.topic, each.partition): each.offset + 1 for each in records}
 
 
-def _first(records: Sequence[Record]) -> dict[Place, int]:
-    first: dict[Place, int] = {}
+def _first(records: Sequence[Record]) -> dict[TopicPartition, int]:
+    first: dict[TopicPartition, int] = {}
     for each in records:
-        first.setdefault((each.topic, each.partition), each.offset)
+        first.setdefault(TopicPartition(each.topic, each.partition), each.offset)
     return first
+
+
+def _seek(consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]) -> None:
+    for place, offset in offsets.items():
+        try:
+            consumer.seek(place, offset)
+        except IllegalStateError:
+            # No longer ours: whoever has it starts at what was committed.
+            continue

@@ -203,6 +203,27 @@ async def test_a_member_that_leaves_is_replaced_at_once(world: World) -> None:
     assert sorted(numbers(await read(one, 20))) == list(range(20))
 
 
+async def test_what_comes_right_after_a_rebalance_is_not_lost(world: World) -> None:
+    bus, other = await world.bus(), await world.bus()
+    topic = await world.topic(bus)
+    one = bus.subscribe(world.name, [topic])
+
+    async def alone() -> bool:
+        return len(one.assigned) == 4
+
+    await settle(one, partitions=4)
+    for number in range(5):
+        two = other.subscribe(world.name, [topic])
+        await two.start()
+        await settle(one, two, partitions=4)
+        # One look spans the rebalance: it begins before, and finds what was published after.
+        looking = asyncio.create_task(read(one, 20))
+        await two.close()
+        await until(alone)
+        await bus.publish(outgoing(topic, range(number * 20, number * 20 + 20)))
+        assert sorted(numbers(await looking)) == list(range(number * 20, number * 20 + 20))
+
+
 async def test_replay_from_an_offset_is_durable(world: World) -> None:
     bus = await world.bus()
     topic = await world.topic(bus, partitions=1)
