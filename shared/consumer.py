@@ -271,7 +271,7 @@ class Consumer:
             record_topic=record.topic,
             record_partition=record.partition,
             record_offset=record.offset,
-            record_key=record.key,
+            record_key=None if record.key is None else dead_letters.storable(record.key),
             event_type=None if envelope is None else envelope.type,
             event_id=None if envelope is None else envelope.id,
             # A message may quote the record as well.
@@ -350,5 +350,5 @@ def _reason(error: Exception) -> str:
     else:
         # PostgreSQL quotes column values from its second line on, and those may be personal.
         reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
-    # PostgreSQL text cannot hold NUL, and the message may quote the record.
-    return reason.replace("\x00", "\\x00")[:MAX_REASON_CHARACTERS]
+    # The message may quote the record.
+    return dead_letters.storable(reason)[:MAX_REASON_CHARACTERS]

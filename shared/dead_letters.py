@@ -41,6 +41,7 @@ __all__ = [
     "list_letters",
     "request_retry",
     "resolve",
+    "storable",
     "take_retry",
 ]
 
@@ -118,6 +119,11 @@ BURY = text(
 )
 
 
+def storable(text: str) -> str:
+    """The text without NUL, which PostgreSQL's text cannot hold; others may write it to the bus."""
+    return text.replace("\x00", "\\x00")
+
+
 async def bury(
     session: AsyncSession,
     *,
@@ -137,11 +143,11 @@ async def bury(
         "topic": topic,
         "partition": partition,
         "offset": offset,
-        "key": key,
+        "key": None if key is None else storable(key),
         "event_id": event_id,
         "type": event_type,
         "value": value,
-        "header_names": [name for name, _ in headers],
+        "header_names": [storable(name) for name, _ in headers],
         "header_values": [value for _, value in headers],
         "code": code,
         "reason": reason,

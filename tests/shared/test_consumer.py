@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,14 +136,18 @@ async def test_poison_is_put_aside_with_its_reason_and_the_rest_flows(
     topic = Topicful()
     records = [topic.record(entered(n, 666 if n in (17, 400) else 0)) for n in range(500)]
     records[30] = topic.record(entered(30), value=b"{not json")
+    # Storefronts write here too, and PostgreSQL's text cannot hold NUL.
+    records[31] = msgspec.structs.replace(records[31], key="a\x00b", headers=(("na\x00me", b"\x00"),))
     await consumer(platform_database, platform_bus, journalling()).apply(records)
-    assert len(await journal(platform_database)) == 497
+    assert len(await journal(platform_database)) == 496
     async with platform_database.reading() as session:
         letters = await dead_letters.list_letters(session, after_id=0, limit=10)
         announced = await session.scalar(text("SELECT count(*) FROM outbox WHERE type = 'dead.lettered'"))
-    assert sorted(letter.code for letter in letters) == ["UndecodableEvent", "poisonous", "poisonous"]
+    codes = sorted(letter.code for letter in letters)
+    assert codes == ["UndecodableEvent", "UndecodableEvent", "poisonous", "poisonous"]
+    assert ("a\\x00b", (("na\\x00me", b"\x00"),)) in [(letter.key, letter.headers) for letter in letters]
     assert {letter.reason for letter in letters if letter.code == "poisonous"} == {"It was in the batch."}
-    assert announced == 3
+    assert announced == 4
 
 
 async def test_a_dead_letter_is_applied_by_a_retry_once_the_cause_is_gone(
