@@ -107,16 +107,21 @@ class GroupCommit(Generic[C, R]):
     async def _gather(self) -> None:
         """Let further commands join those that wait."""
         few = len(self._waiting)
-        if few >= COMPANY or time.monotonic() - self._ended >= self._linger_seconds:
-            # Every request that is ready on this turn of the loop.
-            await asyncio.sleep(0)
-        elif self._unasked_left:
-            self._unasked_left -= 1
-            await asyncio.sleep(0)
-        else:
+        if self._asks_for_company():
             await asyncio.sleep(self._linger_seconds)
             came = len(self._waiting) > few
             self._unasked = self._unasked_left = 0 if came else min(2 * self._unasked + 1, MAX_UNASKED)
+        else:
+            # Every request that is ready on this turn of the loop.
+            await asyncio.sleep(0)
+
+    def _asks_for_company(self) -> bool:
+        if len(self._waiting) >= COMPANY or time.monotonic() - self._ended >= self._linger_seconds:
+            return False
+        if self._unasked_left:
+            self._unasked_left -= 1
+            return False
+        return True
 
     async def _settle(self, batch: list[_Waiting[C, R]], sacrifices: int = 0) -> None:
         """Execute a batch; if it fails for a reason of its own, halve it to spare the neighbours."""
