@@ -36,6 +36,14 @@ __all__ = ["CHANNEL", "emit", "erase", "outbox_tables", "prune"]
 CHANNEL = "outbox"
 
 
+# The newest transaction that had ended, or the writer's own if that is newer. Its own alone would not do: a
+# writer that began first and then waited for another has the lower id, and would be published before it. Who
+# has the lock on an aggregate sees all that wrote under it before as ended.
+HOLDER = text(
+    "greatest(pg_current_xact_id(), (pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text::xid8)"
+)
+
+
 class TransactionId(UserDefinedType[str]):
     """PostgreSQL's 64-bit transaction id, which never wraps."""
 
@@ -55,7 +63,8 @@ def outbox_tables(metadata: MetaData) -> None:
         "outbox",
         metadata,
         Column("id", BigInteger, Identity(always=True), primary_key=True),
-        Column("transaction_id", TransactionId, nullable=False, server_default=text("pg_current_xact_id()")),
+        # The row may be published once all transactions up to this one have ended.
+        Column("transaction_id", TransactionId, nullable=False, server_default=HOLDER),
         Column("event_id", Uuid, nullable=False),
         Column("topic", Text, nullable=False),
         Column("key", Text, nullable=False),

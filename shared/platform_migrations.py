@@ -7,7 +7,12 @@ compares what the migrations of each service make with what is declared.
 
 from sqlalchemy import Connection, text
 
-__all__ = ["create_platform_tables_v1", "drop_platform_tables_v1"]
+__all__ = [
+    "create_platform_tables_v1",
+    "drop_platform_tables_v1",
+    "hold_back_outbox_rows_v2",
+    "release_outbox_rows_v2",
+]
 
 V1 = """
 CREATE TABLE outbox (
@@ -93,3 +98,20 @@ def create_platform_tables_v1(connection: Connection) -> None:
 def drop_platform_tables_v1(connection: Connection) -> None:
     """Undo `create_platform_tables_v1`."""
     connection.execute(text("DROP TABLE outbox, outbox_cursor, inbox, idempotency, dead_letters, api_keys"))
+
+
+V2 = """
+ALTER TABLE outbox ALTER COLUMN transaction_id SET DEFAULT
+    greatest(pg_current_xact_id(), (pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text::xid8)
+"""
+
+
+def hold_back_outbox_rows_v2(connection: Connection) -> None:
+    """Have outbox rows wait for every transaction that had ended when they were written."""
+    connection.execute(text(V2))
+
+
+def release_outbox_rows_v2(connection: Connection) -> None:
+    """Undo `hold_back_outbox_rows_v2`."""
+    own = "ALTER TABLE outbox ALTER COLUMN transaction_id SET DEFAULT pg_current_xact_id()"
+    connection.execute(text(own))

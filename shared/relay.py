@@ -3,7 +3,8 @@
 A cursor over row ids would skip late committers, because a lower id can commit after a higher one. The
 relay therefore walks *horizons*: everything whose transaction id lies below `pg_snapshot_xmin` has either
 committed or never will, so a window `[last horizon, this horizon)` is complete and is published in id order.
-Writers lock the aggregate before they emit, hence ids of one key follow its history.
+Writers lock the aggregate before they emit, hence ids of one key follow its history, and so do windows
+(`shared.outbox.HOLDER`).
 """
 
 import asyncio

@@ -18,7 +18,7 @@ from shared.events import MemberProfileErased, envelope_of
 from shared.outbox import emit, prune
 from shared.relay import MEASURE, NEXT_WINDOW, Relay, measure
 from shared.testing import eventually
-from tests.fixtures.platform import derived, entered
+from tests.fixtures.platform import derived, entered, write
 
 
 @contextlib.asynccontextmanager
@@ -102,6 +102,25 @@ async def test_a_late_committer_with_a_lower_id_is_not_skipped(
             assert await depth(platform_database) == 1
         records = await read_all(platform_bus, "segments", 2)
     assert {record.key for record in records} == {str(derived("member", n)) for n in (1, 2)}
+
+
+async def test_who_began_first_and_had_to_wait_is_not_published_first(
+    platform_database: Database, platform_bus: Bus
+) -> None:
+    marker, earlier, later = entered(0), entered(1, 1), entered(1, 2)
+    async with relaying(platform_database, platform_bus):
+        async with platform_database.transaction() as between:
+            async with platform_database.transaction() as first:
+                await emit(first, [marker])
+                await write(first, [("first", "has the lowest transaction id")])
+                await write(between, [("between", "has the next one, and goes on working")])
+                async with platform_database.transaction() as second:
+                    await emit(second, [earlier])
+                # As who has waited for the member that the second had locked.
+                await emit(first, [later])
+            records = await read_all(platform_bus, "segments", 1)
+        records += await read_all(platform_bus, "segments", 3 - len(records))
+    assert [envelope_of(record).data for record in records] == [marker, earlier, later]
 
 
 async def test_order_per_key_holds_across_concurrent_writers_and_small_batches(
