@@ -182,6 +182,33 @@ async def test_a_cancellation_before_its_order_waits_for_it(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("early", ["2026-01-01T00:00:00+00:00", "2019-01-01T00:00:00+00:00"])
+async def test_what_is_dated_before_its_order_counts_from_the_order_on(
+    shop: Shop, known: bool, early: str
+) -> None:
+    """Exports that know days only date a return to the midnight before its order; nothing is lost by that."""
+    order_document = order(1, paid_at="2026-01-01T12:05:00+00:00")
+    returns = refund(1, "a", 400, refunded_at=early), cancellation(1, cancelled_at=early)
+    delivered = delivery(1, delivered_at=early)
+    if known:
+        await shop.take(order_document)
+    state = ["applied" if known else "parked"]
+    assert fate(await shop.refund(returns[0])) == state
+    assert fate(await shop.deliver(delivered)) == state
+    assert fate(await shop.cancel(returns[1])) == state
+    await shop.take(order_document)
+    placed_at, paid_at = "2026-01-01T12:00:00Z", "2026-01-01T12:05:00Z"
+    assert [event["refunded_at"] for _, _, event in await shop.said("order.refunded")] == [paid_at]
+    assert [event["cancelled_at"] for _, _, event in await shop.said("order.cancelled")] == [placed_at]
+    assert [event["delivered_at"] for _, _, event in await shop.said("order.delivered")] == [placed_at]
+    assert await shop.rows("SELECT cancelled_at = placed_at FROM orders") == [(True,)]
+    # The same word again is the same word.
+    assert fate(await shop.refund(returns[0])) == fate(await shop.cancel(returns[1])) == ["unchanged"]
+    assert fate(await shop.deliver(delivered)) == ["unchanged"]
+    await shop.audit()
+
+
+@pytest.mark.parametrize("known", [True, False])
 async def test_the_same_return_many_times_at_once_happens_once(shop: Shop, known: bool) -> None:
     if known:
         await shop.take(order(1))

@@ -22,6 +22,9 @@ __all__ = [
     "Refund",
     "RefundedLine",
     "Verdict",
+    "cancelled_at",
+    "delivered_at",
+    "refunded_at",
     "says_the_same",
     "state_of",
     "total_of",
@@ -168,6 +171,25 @@ def says_the_same(known: Return, stated: Return) -> bool:
     if isinstance(known, Refund) and isinstance(stated, Refund) and None in (known.currency, stated.currency):
         return replace(known, currency=None) == replace(stated, currency=None)
     return known == stated
+
+
+def cancelled_at(order: KnownOrder, cancellation: Cancellation) -> datetime:
+    """When a cancellation counts: as stated, but not before its order was placed.
+
+    The clocks of a marketplace differ, and an export that knows days only dates everything to their midnight.
+    That an order was called off is a fact nevertheless; only it cannot have been before there was one.
+    """
+    return max(cancellation.cancelled_at, order.placed_at)
+
+
+def refunded_at(order: KnownOrder, refund: Refund) -> datetime:
+    """When a refund of a paid order counts: as stated, but not before the order was placed and paid."""
+    return max(refund.refunded_at, order.placed_at, order.paid_at or order.placed_at)
+
+
+def delivered_at(order: KnownOrder, delivery: Delivery) -> datetime:
+    """When a delivery counts: as stated, but not before its order was placed."""
+    return max(delivery.delivered_at, order.placed_at)
 
 
 class Verdict(Enum):

@@ -9,6 +9,7 @@ from services.members.domain import (
     IncomingOrder,
     KnownOrder,
     Refund,
+    delivered_at,
     said_aloud,
 )
 from shared.events import (
@@ -65,7 +66,7 @@ def order_cancelled(order: KnownOrder, cancellation: Cancellation) -> OrderCance
 
 def order_delivered(order: KnownOrder, delivery: Delivery) -> OrderDelivered:
     """Return the event of an order that reached its customer."""
-    return OrderDelivered(**_named(order), delivered_at=delivery.delivered_at)
+    return OrderDelivered(**_named(order), delivered_at=delivered_at(order, delivery))
 
 
 def _named(order: KnownOrder) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from services.members.domain import (
     KnownOrder,
     OrderKey,
     Refund,
+    cancelled_at,
+    refunded_at,
     says_the_same,
     state_of,
 )
@@ -256,8 +258,9 @@ def _refund(changes: Changes, touched: _Touched, order: KnownOrder, refund: Refu
         left = touched.units_left[order.id, line.line_no] - line.quantity
         touched.units_left[order.id, line.line_no] = touched.lines[order.id, line.line_no] = left
     changes.figures[f"refunded:{order.currency}"] += refund.amount_minor
-    changes.events.append(order_refunded(order, refund))
-    changes.order_moved(order, state, spend_minor, refund.refunded_at)
+    at = refunded_at(order, refund)
+    changes.events.append(order_refunded(order, replace(refund, refunded_at=at)))
+    changes.order_moved(order, state, spend_minor, at)
     return None
 
 
@@ -284,7 +287,7 @@ def _refund_refusal(units_left: UnitsLeft, order: KnownOrder, refund: Refund) ->
 
 def _cancel(changes: Changes, touched: _Touched, order: KnownOrder, cancellation: Cancellation) -> None:
     state, spend_minor = state_of(order), order.spend_minor
-    order.cancelled_at = cancellation.cancelled_at
+    order.cancelled_at = at = cancelled_at(order, cancellation)
     touched.cancelled[order.id] = order
-    changes.events.append(order_cancelled(order, cancellation))
-    changes.order_moved(order, state, spend_minor, cancellation.cancelled_at)
+    changes.events.append(order_cancelled(order, replace(cancellation, cancelled_at=at)))
+    changes.order_moved(order, state, spend_minor, at)

@@ -280,7 +280,7 @@ class RefundIn(StrictModel):
     shop_id: ExternalId
     external_order_id: ExternalId
     refund_id: ExternalId
-    refunded_at: Instant
+    refunded_at: Instant = Field(description="What is dated before the payment counts from then on.")
     amount_minor: Amount
     shipping_minor: Amount = Field(0, description="Postage within the amount.")
     lines: list[RefundLineIn] = Field(default_factory=list, max_length=MAX_LINES)
@@ -328,7 +328,7 @@ class CancellationIn(StrictModel):
     source: Code
     shop_id: ExternalId
     external_order_id: ExternalId
-    cancelled_at: Instant
+    cancelled_at: Instant = Field(description="What is dated before the order counts from then on.")
     reason: ShortText | None = None
 
     def command(self) -> Cancellation:
@@ -355,7 +355,7 @@ class DeliveryIn(StrictModel):
     source: Code
     shop_id: ExternalId
     external_order_id: ExternalId
-    delivered_at: Instant
+    delivered_at: Instant = Field(description="What is dated before the order counts from then on.")
 
     def command(self) -> Delivery:
         """Return the delivery as the operations take it."""
