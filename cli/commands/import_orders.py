@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -82,8 +83,8 @@ def import_orders_command(
 ) -> None:
     """Import orders from a file: bad rows go to a rejects file, good ones to members.
 
-    Exit code 0: all taken in, or known before. 3: some rows were rejected. 2: the file or mapping cannot be
-    used. 1: members could not be reached or refused; --resume goes on.
+    Exit code 0: all taken in, or known before, or no row was there. 3: some rows were rejected. 2: the file or
+    mapping cannot be used. 1: members could not be reached or refused; --resume goes on.
     """
     _import(
         file, "order", mapping, url or Home(home).url("members"), key, rejects, source, shop, zone, as_json,
@@ -207,6 +208,8 @@ def _import(
         console.print(f"[bold red]{error}[/]", highlight=False, soft_wrap=True)
         raise typer.Exit(EXIT_ABORTED) from error
     _show(outcome, as_json)
+    if not outcome.rows:
+        console.print(f"[yellow]{escape(str(file))} holds no rows: nothing was imported.[/]", soft_wrap=True)
     if outcome.rejected:
         raise typer.Exit(EXIT_SOME_REJECTED)
 

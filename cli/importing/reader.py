@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import re
+import string
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,8 @@ ARCHIVES = {
 WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SURROGATES = re.compile("[\ud800-\udfff]")
 CHUNK_BYTES = 1 << 20
+# An export without a row has a few ends of lines at most.
+BLANK_BYTES = 64
 HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 HAN_PAIRS = re.compile(rb"(?:[\xa1-\xf7][\xa1-\xfe])+")
 
@@ -311,11 +314,26 @@ class RowReader:
 
 
 def holds_documents(path: Path) -> bool:
-    """Whether the lines of a file are documents of JSON: by its name, or as rejects of such a file."""
-    if path.suffix.lower() in (".ndjson", ".jsonl"):
+    """Whether the lines of a file are documents of JSON: by its name, or as rejects of such a file.
+
+    So are those of a file with nothing in it, whatever its name: there is no header to miss where no row is.
+    """
+    if path.suffix.lower() in (".ndjson", ".jsonl") or _is_blank(path):
         return True
     rejects = _rejects_in(path)
     return rejects is not None and not _header_kept_in(rejects)
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether nothing but a byte order mark and blanks stands in a file. One that cannot be opened is not."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(BLANK_BYTES + 1)
+    except OSError:
+        return False
+    for mark in (codecs.BOM_UTF8, *WIDE_MARKS):
+        start = start.removeprefix(mark)
+    return len(start) <= BLANK_BYTES and not start.strip(b"\x00" + string.whitespace.encode())
 
 
 def _is_cut(line: str) -> bool:

@@ -2,13 +2,16 @@
 
 import asyncio
 import csv
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from cli.commands import application
 from cli.embedded.ports import LOOPBACK, free_port
 from cli.importing import (
     ImportAborted,
@@ -228,3 +231,30 @@ async def test_documents_need_no_mapping(members: str, tmp_path: Path) -> None:
     )
     outcome = await import_file(again)
     assert (outcome.accepted, outcome.rejected) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", ["orders", "refunds", "cancellations", "deliveries", "points"])
+@pytest.mark.parametrize("name", ["some.csv", "some.ndjson", "some"])
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\xff\xfe\n\x00", b"\r\n\n"])
+def test_a_file_with_nothing_in_it_is_no_error_and_said(
+    tmp_path: Path, kind: str, name: str, content: bytes
+) -> None:
+    """A day without orders has an empty export; nothing is sent, so no service need run."""
+    file = tmp_path / name
+    file.write_bytes(content)
+    words = ["import", kind, str(file), "--home", str(tmp_path), "--json"]
+    answer = CliRunner().invoke(application(words), words)
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.stdout)["rows"] == 0
+    assert "some" in answer.stderr
+    assert "holds no rows: nothing was imported" in answer.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_header_without_rows_is_no_error_and_another_header_is(tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    for header, exit_code, said in ((HEADER, 0, "holds no rows"), ("a,b", 2, "has no header with")):
+        file.write_text(f"{header}\n")
+        words = ["import", "orders", str(file), "--home", str(tmp_path)]
+        answer = CliRunner().invoke(application(words), words)
+        assert (answer.exit_code, said in answer.stderr) == (exit_code, True), answer.stderr
