@@ -83,7 +83,7 @@ def import_orders_command(
 ) -> None:
     """Import orders from a file: bad rows go to a rejects file, good ones to members.
 
-    Exit code 0: all taken in, or known before, or no row was there. 3: some rows were rejected. 2: the file or
+    Exit code 0: all taken in, or known before, or there was none. 3: some rows were rejected. 2: the file or
     mapping cannot be used. 1: members could not be reached or refused; --resume goes on.
     """
     _import(
