@@ -1,5 +1,6 @@
 """Referrals: of oneself, in a circle, of a later-refunded order, and heard of in any order."""
 
+import asyncio
 import random
 from typing import Any
 from uuid import UUID, uuid4
@@ -7,7 +8,7 @@ from uuid import UUID, uuid4
 from services.points import operations
 from services.points.operations import Joined
 from tests.fixtures.moment import now
-from tests.points.ledger import Books, earn_of, outbox, refund_of
+from tests.points.ledger import DAY, Books, earn_of, outbox, refund_of
 
 
 async def share(books: Books, sharer: UUID) -> UUID:
@@ -80,6 +81,26 @@ async def test_a_referral_of_a_later_refunded_order_goes_back(books: Books) -> N
     assert (await books.balance(sharer)).available_points == 0
     assert await outcomes(books) == [("taken_back", "")]
     await books.assert_balanced()
+
+
+async def test_what_a_referral_brought_and_has_expired_is_not_taken_again(books: Books) -> None:
+    await books.rule_set(referral={"points": 100}, expiry="rolling:30d")
+    sharer, order = uuid4(), earn_of(uuid4())
+    await books.earn(order)
+    await join(books, order.member_id, await share(books, sharer), order.order_id)
+    await books.pass_time(31 * DAY)
+    await books.refund(refund_of(order, 10_000))
+    balance = await books.balance(sharer)
+    assert (balance.expired_points, balance.debt_points) == (100, 0)
+    assert await outcomes(books) == [("taken_back", "")]
+    await books.assert_balanced()
+
+
+async def test_many_that_are_settled_at_once_never_wait_for_each_other(books: Books) -> None:
+    await books.rule_set(referral={"points": 100})
+    links = [await share(books, uuid4()) for _ in range(8)]
+    await asyncio.gather(*(join(books, uuid4(), link) for link in links))
+    assert await outcomes(books) == [("granted", "")] * 8
 
 
 async def test_in_any_order_it_comes_to_the_same(books: Books) -> None:

@@ -52,6 +52,9 @@ async def take_back_referrals(session: AsyncSession, ledger: Ledger, order_ids: 
     if not granted:
         return
     await ledger.admit(session, {item.referrer_id for item in granted})
+    # What has expired was taken back already, as with what an order earns.
+    expired = await repository.expired_points(session, [item.entry_id for item in granted])
+    granted = [item._replace(points=item.points - expired.get(item.entry_id, 0)) for item in granted]
     book = await rule_repository.rule_book(session)
     needs: dict[UUID, int] = {}
     for item in granted:

@@ -70,8 +70,9 @@ ADD = text(
     """
 )
 
-# Two referrals that close a circle together would not see each other otherwise. There are few of them.
-LOCK = text("LOCK TABLE referrals IN SHARE ROW EXCLUSIVE MODE")
+# Two referrals that close a circle together would not see each other otherwise. There are few of them. Not a
+# lock of the table: two that have both written to it would wait for each other, and every refund for them.
+LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('points-referrals', 0))")
 
 REFUNDED = """
     EXISTS (
@@ -129,6 +130,8 @@ TO_TAKE_BACK = text(
     """  # noqa: S608 - a constant
 )
 
+EXPIRED = text("SELECT id, expired_points FROM lots WHERE id = ANY(CAST(:entry_ids AS uuid[]))")
+
 
 async def add_links(session: AsyncSession, sharers: Mapping[UUID, UUID]) -> None:
     """Remember who shared links."""
@@ -168,3 +171,8 @@ async def settle(session: AsyncSession, outcomes: Sequence[Outcome]) -> None:
 async def to_take_back(session: AsyncSession, order_ids: Iterable[UUID]) -> list[Granted]:
     """Mark granted referrals of orders whose money has all gone back, and return them."""
     return [Granted(*row) for row in await session.execute(TO_TAKE_BACK, {"order_ids": list(order_ids)})]
+
+
+async def expired_points(session: AsyncSession, entry_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Return what has expired of the lots that these entries opened; the accounts are locked and settled."""
+    return {row[0]: row[1] for row in await session.execute(EXPIRED, {"entry_ids": list(entry_ids)})}
