@@ -74,6 +74,18 @@ async def test_a_version_takes_effect_after_all_others_and_never_in_the_past(
         assert (answer.status_code, answer.json()["code"]) == (409, "rule_in_the_past")
 
 
+async def test_a_version_that_is_ended_before_it_began_is_in_nobodys_way(client: httpx.AsyncClient) -> None:
+    later = (now() + timedelta(days=3)).isoformat()
+    for effective_at in (later, later, None):
+        version = await draft(client)
+        where = f"/v1/rules/earning/{version}"
+        answer = await client.post(f"{where}/activate", json={"effective_at": effective_at})
+        assert answer.status_code == 200, answer.text
+        assert (await client.delete(where)).json()["status"] == "ended"
+    shown = (await client.get("/v1/rules/earning")).json()
+    assert (shown["current"]["version"], len(shown["versions"])) == (1, 4)
+
+
 @pytest.mark.parametrize(
     ("terms", "code"),
     [

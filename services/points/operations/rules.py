@@ -107,7 +107,10 @@ async def delete_earning_rule(session: AsyncSession, version: int) -> RuleVersio
     ):
         raise RuleRequired(version=version)
     now = await ledger_repository.database_now(session)
-    return await repository.save_rule(session, replace(found, ended_at=max(now, found.effective_at)))
+    # One that has not begun is over before it began, and its moment is free for another version.
+    return await repository.save_rule(
+        session, replace(found, effective_at=min(now, found.effective_at), ended_at=now)
+    )
 
 
 def check_rule_set(terms: Mapping[str, Any]) -> None:
