@@ -106,6 +106,18 @@ async def test_a_batch_passes_points_on(books: Books) -> None:
     await books.assert_balanced()
 
 
+async def test_what_is_passed_on_at_once_is_what_expires_soonest(books: Books) -> None:
+    first, second, third = uuid4(), uuid4(), uuid4()
+    sooner, later = now() + 10 * DAY, now() + 100 * DAY
+    await books.give(first, 40, expires_at=sooner)
+    await books.give(second, 50, expires_at=later)
+    commands = [Transfer(first, second, 40, "A present", "test"), Transfer(second, third, 60, "", "test")]
+    async with books.database.transaction() as session:
+        await operations.transfer(session, commands)
+    assert (await books.balance(third)).expirations == [(sooner, 40), (later, 20)]
+    await books.assert_balanced()
+
+
 async def test_what_somebody_gets_repays_their_debt_first(books: Books) -> None:
     giver, taker, reward = uuid4(), uuid4(), coupon(100)
     await books.add(reward)

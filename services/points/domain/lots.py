@@ -53,6 +53,12 @@ def pin(lots: Iterable[Lot], points: int) -> tuple[list[tuple[UUID, int]], int]:
     return pins, points
 
 
+def soonest_first(lot: Lot) -> tuple[bool, datetime, datetime, UUID]:
+    """Sort lots into the order of spending: the soonest-expiring first, then the oldest."""
+    assert lot.earned_at is not None, "lots that pay come with their dates"
+    return lot.expires_at is None, lot.expires_at or lot.earned_at, lot.earned_at, lot.id
+
+
 def spending_order(lots: Sequence[Lot], first: UUID) -> list[Lot]:
     """Put one lot before the others, which keep their order: a clawback begins with its own order's lot."""
     return sorted(lots, key=lambda lot: lot.id != first)

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain import MAX_ENTRY_POINTS, Account, ExpiryPolicy, Lot
+from services.points.domain.lots import soonest_first
 from services.points.errors import (
     InsufficientPoints,
     InvalidPoints,
@@ -124,6 +125,7 @@ def _move(ledger: Ledger, lots: dict[UUID, list[Lot]], command: Transfer, transf
         )
         if piece.remaining_points:
             theirs.append(piece)
+    theirs.sort(key=soonest_first)
     for account, entry_id, points, other in (
         (giver, out, -command.points, taker),
         (taker, into, command.points, giver),
