@@ -198,6 +198,14 @@ async def test_slices_do_not_pass_below_the_limit(books: Books) -> None:
     assert tomorrow.row.status == "posted"
 
 
+async def test_the_limit_is_one_for_all_ids_of_a_person(books: Books) -> None:
+    alias, root = uuid4(), uuid4()
+    await adjust(books, give(alias, 6_000))
+    await books.link(alias, root, 1)
+    results = await adjust(books, give(root, 4_000), give(root, 1), give(alias, 1))
+    assert [result.row.status for result in results] == ["posted", "pending_approval", "pending_approval"]
+
+
 @pytest.fixture
 async def client(points_database: Database) -> AsyncIterator[httpx.AsyncClient]:
     settings = PointsSettings(database_url=points_database.url, role="api")

@@ -69,7 +69,7 @@ async def adjust(session: AsyncSession, commands: Sequence[Adjust]) -> list[Adju
     gone = await erased.erased_accounts(session, ledger.accounts)
     moved = await repository.moved_since(
         session,
-        {command.member_id for command in commands},
+        {account.member_id for account in ledger.accounts.values()},
         {command.actor for command in commands},
         ledger.now - LIMIT_PERIOD,
     )
@@ -82,7 +82,7 @@ async def adjust(session: AsyncSession, commands: Sequence[Adjust]) -> list[Adju
             row = _row(command, ledger.now)
             refusal = _refusal(ledger, row, gone)
             if refusal is None:
-                key = (row.actor, row.member_id)
+                key = (row.actor, ledger.accounts[row.member_id].member_id)
                 moved[key] = moved.get(key, 0) + abs(row.points)
                 if moved[key] > settings().adjustment_limit_points:
                     # What has to be approved is not counted as moved without it.

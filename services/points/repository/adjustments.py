@@ -93,14 +93,20 @@ DECIDE = text(
     """
 )
 
-# What each actor has moved for each member without being asked, in absolute points.
+# What each actor has moved for each person without being asked, in absolute points, under whichever of the
+# ids that are merged into one account.
 MOVED = text(
     """
-    SELECT actor, member_id, CAST(sum(abs(points)) AS bigint)
-    FROM adjustments
-    WHERE member_id = ANY(CAST(:member_ids AS uuid[])) AND actor = ANY(CAST(:actors AS text[]))
+    SELECT actor, person.account_id, CAST(sum(abs(points)) AS bigint)
+    FROM (
+        SELECT id AS account_id, id AS member_id FROM unnest(CAST(:account_ids AS uuid[])) AS account(id)
+        UNION ALL
+        SELECT merged_into, member_id FROM accounts WHERE merged_into = ANY(CAST(:account_ids AS uuid[]))
+    ) AS person
+    JOIN adjustments USING (member_id)
+    WHERE actor = ANY(CAST(:actors AS text[]))
           AND status = 'posted' AND requested_at > CAST(:since AS timestamptz)
-    GROUP BY actor, member_id
+    GROUP BY actor, person.account_id
     """
 )
 
@@ -122,11 +128,11 @@ async def add(session: AsyncSession, rows: Sequence[AdjustmentRow]) -> None:
 
 
 async def moved_since(
-    session: AsyncSession, member_ids: Collection[UUID], actors: Collection[str], since: datetime
+    session: AsyncSession, account_ids: Collection[UUID], actors: Collection[str], since: datetime
 ) -> dict[tuple[str, UUID], int]:
-    """Return the absolute points that each actor moved for each member at once since then."""
+    """Return the absolute points that each actor moved in each account at once since then."""
     rows = await session.execute(
-        MOVED, {"member_ids": list(member_ids), "actors": list(actors), "since": since}
+        MOVED, {"account_ids": list(account_ids), "actors": list(actors), "since": since}
     )
     return {(row[0], row[1]): row[2] for row in rows}
 
