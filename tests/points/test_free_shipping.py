@@ -281,6 +281,20 @@ async def test_choices_are_made_shown_and_ended(client: httpx.AsyncClient, books
     assert answer.json()["code"] == "reward_not_available"
 
 
+async def test_a_choice_is_the_persons_under_whichever_id_it_is_made_or_ended(
+    client: httpx.AsyncClient, books: Books
+) -> None:
+    reward, root = shipping(), uuid4()
+    alias = await chosen(client, books, reward)
+    await books.link(alias, root, 1)
+    where = f"/v1/members/{root}/choices"
+    shown = (await client.get(where)).json()
+    assert (shown["member_id"], shown["free_shipping"]["reward_id"]) == (str(root), str(reward.id))
+    assert (await client.put(where, json={"free_shipping": None})).json()["free_shipping"] is None
+    await hear(books, placed(root), placed(alias))
+    assert await available(books, root) == 100
+
+
 async def test_as_long_as_nobody_chose_placed_orders_are_not_even_read(
     client: httpx.AsyncClient, books: Books
 ) -> None:

@@ -104,7 +104,7 @@ async def apply_free_shipping(session: AsyncSession, orders: Sequence[Placed]) -
 
     An order is decided once, for or against; told again, nothing happens.
     """
-    choices = await repository.choices_for(session, {order.member_id for order in orders})
+    choices = await repository.choices_of(session, {order.member_id for order in orders})
     due = {
         order.order_id: (order, choice)
         for order in orders

@@ -62,36 +62,34 @@ SAVE_CHOICES = text(
     """
 )
 
-DROP_CHOICES = text(
-    """
-    DELETE FROM member_choices
-    WHERE member_id = ANY(CAST(:member_ids AS uuid[])) AND kind = 'free_shipping'
-    """
-)
+# The members asked for, each with all ids of the person.
+_PERSONS = """
+    unnest(CAST(:member_ids AS uuid[])) AS asked(member_id)
+    LEFT JOIN accounts ON accounts.member_id = asked.member_id
+    CROSS JOIN LATERAL (
+        SELECT asked.member_id AS id
+        UNION ALL SELECT accounts.merged_into
+        UNION ALL SELECT alias.member_id FROM accounts AS alias
+                  WHERE alias.merged_into = coalesce(accounts.merged_into, asked.member_id)
+    ) AS person
+"""
 
-CHOICES = text(
-    """
-    SELECT member_id, reward_id, actor, chosen_at FROM member_choices
-    WHERE member_id = ANY(CAST(:member_ids AS uuid[])) AND kind = 'free_shipping'
-    """
+DROP_CHOICES = text(
+    f"""
+    DELETE FROM member_choices
+    WHERE member_id = ANY(ARRAY(SELECT person.id FROM {_PERSONS})) AND kind = 'free_shipping'
+    """  # noqa: S608 - a constant
 )
 
 # The latest choice of the person, whichever of their ids they made it under.
-CHOICES_FOR = text(
-    """
+CHOICES = text(
+    f"""
     SELECT DISTINCT ON (asked.member_id)
            asked.member_id, choice.reward_id, choice.actor, choice.chosen_at
-    FROM unnest(CAST(:member_ids AS uuid[])) AS asked(member_id)
-         LEFT JOIN accounts ON accounts.member_id = asked.member_id
-         CROSS JOIN LATERAL (
-             SELECT asked.member_id AS id
-             UNION ALL SELECT accounts.merged_into
-             UNION ALL SELECT alias.member_id FROM accounts AS alias
-                       WHERE alias.merged_into = coalesce(accounts.merged_into, asked.member_id)
-         ) AS person
+    FROM {_PERSONS}
          JOIN member_choices AS choice ON choice.member_id = person.id AND choice.kind = 'free_shipping'
     ORDER BY asked.member_id, choice.chosen_at DESC
-    """
+    """  # noqa: S608 - a constant
 )
 
 ANY_CHOICE = text("SELECT EXISTS (SELECT FROM member_choices WHERE kind = 'free_shipping')")
@@ -149,19 +147,13 @@ async def save_choices(session: AsyncSession, chosen: Mapping[UUID, tuple[UUID, 
 
 
 async def drop_choices(session: AsyncSession, member_ids: Iterable[UUID]) -> None:
-    """Forget the choices of members."""
+    """Forget the choices of members, under whichever of their ids they made them."""
     await session.execute(DROP_CHOICES, {"member_ids": sorted(member_ids)})
 
 
 async def choices_of(session: AsyncSession, member_ids: Iterable[UUID]) -> dict[UUID, Choice]:
-    """Return the choices of those of the members that have made one."""
-    rows = await session.execute(CHOICES, {"member_ids": list(member_ids)})
-    return {row.member_id: Choice(*row) for row in rows}
-
-
-async def choices_for(session: AsyncSession, member_ids: Iterable[UUID]) -> dict[UUID, Choice]:
     """Return what each member wants, also if they said so under the id of one they were merged with."""
-    rows = await session.execute(CHOICES_FOR, {"member_ids": list(member_ids)})
+    rows = await session.execute(CHOICES, {"member_ids": list(member_ids)})
     return {row.member_id: Choice(*row) for row in rows}
 
 
