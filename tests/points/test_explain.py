@@ -115,6 +115,20 @@ async def test_why_an_order_earned_nothing(
     assert (found["earned_points"], found["because"][-1]) == (0, because)
 
 
+async def test_an_order_is_explained_under_every_id_of_a_person(
+    client: httpx.AsyncClient, books: Books
+) -> None:
+    alias, root = uuid4(), uuid4()
+    order = earn_of(alias)
+    await books.earn(order)
+    await books.link(alias, root, 1)
+    await books.refund(refund_of(order, 4_000))
+    for member in (alias, root):
+        found = await explain(client, member, order.order_id)
+        assert (found["order"]["kept_points"], found["order"]["steps"][-1]["balance_points"]) == (60, 60)
+        assert [lot["order_id"] for lot in found["lots"]] == [str(order.order_id)]
+
+
 async def test_an_order_that_is_only_known_by_its_refund_or_not_at_all(
     client: httpx.AsyncClient, books: Books
 ) -> None:

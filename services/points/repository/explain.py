@@ -85,12 +85,14 @@ STEPS = text(
 
 ORDER_STEPS = text(
     f"""
-    SELECT {COLUMNS}, CAST(sum(entries.points) OVER (ORDER BY entries.sequence) AS bigint) AS running_points
-    FROM entries
+    SELECT {COLUMNS},
+           CAST(sum(entries.points) OVER (ORDER BY entries.recorded_at, entries.sequence) AS bigint)
+               AS running_points
+    FROM entries JOIN accounts USING (member_id)
     WHERE entries.about_id = :order_id
-          AND entries.member_id = (SELECT coalesce(merged_into, member_id) FROM accounts
-                                   WHERE member_id = :member_id)
-    ORDER BY entries.sequence
+          AND coalesce(accounts.merged_into, accounts.member_id)
+              = (SELECT coalesce(merged_into, member_id) FROM accounts WHERE member_id = :member_id)
+    ORDER BY entries.recorded_at, entries.sequence
     """  # noqa: S608 - a constant
 )
 
@@ -104,7 +106,8 @@ OPEN_LOTS = text(
          JOIN lots ON lots.member_id = accounts.member_id AND lots.remaining_points > 0
          LEFT JOIN LATERAL (
              SELECT entries.about_id FROM entries
-             WHERE entries.member_id = lots.member_id AND entries.id = lots.id AND entries.kind = 'earn'
+             WHERE entries.member_id IN (lots.member_id, lots.origin_id) AND entries.id = lots.id
+                   AND entries.kind = 'earn'
          ) AS earned ON true
     WHERE asked.member_id = :member_id
     ORDER BY expires_at NULLS LAST, lots.earned_at, lots.id
@@ -139,7 +142,7 @@ async def steps(session: AsyncSession, member_id: UUID, *, limit: int) -> list[S
 
 
 async def order_steps(session: AsyncSession, member_id: UUID, order_id: UUID) -> list[Step]:
-    """Return the entries about an order in the account that holds what a member has, the oldest first."""
+    """Return the entries about an order in the accounts of a member and of who they were merged with."""
     rows = await session.execute(ORDER_STEPS, {"member_id": member_id, "order_id": order_id})
     return [Step(*row) for row in rows]
 
