@@ -288,3 +288,26 @@ def test_everybody_has_one_root_even_in_a_circle(links: dict[UUID, UUID]) -> Non
         # Whoever is linked has the same root, and a root is its own.
         assert found[member] == found[links.get(member, member)]
         assert found[found[member]] == found[member]
+
+
+async def test_points_that_come_back_keep_the_expiry_that_activity_has_put_off(books: Books) -> None:
+    policy = ExpiryPolicy.parse("sliding:30d")
+    alias, root = uuid4(), uuid4()
+    await books.give(alias, 100, policy=policy)
+    await books.link(alias, root, 1)
+    await books.pass_time(20 * DAY)
+    await books.give(root, 10, policy=policy)
+    await books.pass_time(20 * DAY)
+    await books.link(alias, root, 2, merged=False)
+    assert await available(books, alias, root) == [100, 10]
+    await books.assert_balanced()
+
+
+async def test_a_first_order_is_a_persons(books: Books) -> None:
+    is_first = {"field": "member.first_order", "op": "eq", "value": True}
+    await books.rule_set(order_bonuses=[{"id": "first", "points": 50, "when": is_first}])
+    alias, root = uuid4(), uuid4()
+    await books.earn(earn_of(alias))
+    await books.link(alias, root, 1)
+    await books.earn(earn_of(root))
+    assert (await books.balance(root)).earned_points == 250

@@ -100,8 +100,8 @@ async def _regroup(
     work.move_lots()
     work.enter()
     for member_id, root in new.items():
-        if member_id != root:
-            _slide_along(accounts[member_id], accounts[root])
+        if old[member_id] != root:
+            _slide_along(accounts[old[member_id]], accounts[root])
             ledger.change(accounts[root])
     # An account may only become an alias when it is empty, and get something when it is none any more.
     await repository.point_accounts(
@@ -121,10 +121,10 @@ async def _regroup(
     await emit(session, ledger.events)
 
 
-def _slide_along(alias: Account, root: Account) -> None:
-    """Whoever of the two was active last puts off the expiry of all that is now in one account."""
-    if alias.sliding_policy is not None and alias.sliding_expires_at is not None:
-        root.put_off(root.sliding_policy or alias.sliding_policy, alias.sliding_expires_at)
+def _slide_along(source: Account, target: Account) -> None:
+    """What moves keeps the expiry that activity had put it off to, also where it comes back to."""
+    if source.sliding_policy is not None and source.sliding_expires_at is not None:
+        target.put_off(target.sliding_policy or source.sliding_policy, source.sliding_expires_at)
 
 
 @dataclass

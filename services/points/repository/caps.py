@@ -58,15 +58,20 @@ ADD_USAGE = text(
     """
 )
 
+# What was earned before a merge is entered under the id that it came under.
 WITH_ORDERS = text(
     """
-    SELECT member.id FROM unnest(CAST(:member_ids AS uuid[])) AS member(id)
+    SELECT DISTINCT person.id
+    FROM (
+        SELECT id, id AS member_id FROM unnest(CAST(:member_ids AS uuid[])) AS member(id)
+        UNION ALL
+        SELECT merged_into, member_id FROM accounts WHERE merged_into = ANY(CAST(:member_ids AS uuid[]))
+    ) AS person
     WHERE (SELECT true FROM entries
-           WHERE entries.member_id = member.id AND entries.kind = 'earn' AND entries.reference = ''
+           WHERE entries.member_id = person.member_id AND entries.kind = 'earn' AND entries.reference = ''
            LIMIT 1)
     """
 )
-
 # A later birthday replaces an earlier one, whatever was heard last.
 SAVE_BIRTHDAYS = text(
     """
