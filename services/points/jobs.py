@@ -30,6 +30,13 @@ async def mature_early_deliveries(database: Database) -> int:
         return await operations.deliver_early(session, limit=settings().expiry_chunk_accounts)
 
 
+@jobs.every(10.0)
+async def apply_overtaken_refunds(database: Database) -> int:
+    """Apply refunds that were parked while their order was earning under another id of its member."""
+    async with database.transaction() as session:
+        return await operations.apply_overtaken(session, limit=1000)
+
+
 @jobs.every(60.0)
 async def lapse_adjustments(database: Database) -> int:
     """Let proposals lapse that nobody has approved or rejected in time."""

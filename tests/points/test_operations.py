@@ -339,6 +339,22 @@ async def test_a_refund_that_names_another_member_finds_the_one_who_earned(books
 # The whole
 
 
+async def test_a_refund_that_names_another_member_while_the_order_earns_is_applied_later(
+    books: Books,
+) -> None:
+    order, other = earn_of(uuid4()), uuid4()
+    async with books.database.transaction() as session:
+        await operations.earn(session, [order])
+        (parked,) = await books.refund(refund_of(order, 4_000)._replace(member_id=other))
+        assert isinstance(parked, Refunded)
+        assert parked.status == "parked"
+    for applied in (1, 0):
+        async with books.database.transaction() as session:
+            assert await operations.apply_overtaken(session, limit=10) == applied
+    assert (await books.balance(order.member_id)).available_points == 60
+    await books.assert_balanced()
+
+
 async def test_the_summary_finds_books_that_were_tampered_with(books: Books) -> None:
     member = uuid4()
     await books.earn(earn_of(member))

@@ -74,7 +74,13 @@ from services.points.operations.merge import Link, Merged, merge
 from services.points.operations.opening import Opened, Opening, open_balances
 from services.points.operations.redeem import redeem
 from services.points.operations.referrals import record_links, refer
-from services.points.operations.refund import Refunded, count_parked_refunds, refund, refunded_lines
+from services.points.operations.refund import (
+    Refunded,
+    apply_overtaken,
+    count_parked_refunds,
+    refund,
+    refunded_lines,
+)
 from services.points.operations.returns import (
     CancelRedemption,
     Decline,
@@ -175,6 +181,7 @@ __all__ = [
     "advance_back_test",
     "anybody_chose",
     "apply_free_shipping",
+    "apply_overtaken",
     "audit_accounts",
     "audit_lots",
     "audit_member",

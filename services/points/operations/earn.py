@@ -8,10 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.operations.judging import Earn, Grant, judge_in_turn, judge_simply
 from services.points.operations.ledger import Ledger
-from services.points.operations.referrals import take_back_referrals
-from services.points.operations.refund import apply_refunds
+from services.points.operations.refund import apply_parked
 from services.points.repository import ledger as ledger_repository
-from services.points.repository import orders as order_repository
 from services.points.repository import rules as rule_repository
 from services.points.repository.details import detail_of
 from shared.events import PointsEarned
@@ -50,10 +48,7 @@ async def earn(session: AsyncSession, commands: Sequence[Earn]) -> list[Earned |
         if order_id not in known:
             posted[order_id] = _post(ledger, grant)
     await ledger.save(session)
-    parked = await order_repository.parked_refunds(session, list(posted))
-    if parked:
-        await apply_refunds(session, ledger, parked, rules)
-        await take_back_referrals(session, ledger, list(posted))
+    await apply_parked(session, ledger, list(posted), rules)
     await emit(session, ledger.events)
     return [_result(item, posted) for item in judged]
 

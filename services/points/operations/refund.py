@@ -63,6 +63,29 @@ async def refund(session: AsyncSession, commands: Sequence[Refund]) -> list[Refu
     return results
 
 
+async def apply_parked(
+    session: AsyncSession, ledger: Ledger, order_ids: Sequence[UUID], rules: RuleBook
+) -> None:
+    """Apply what was parked of orders that have earned; their accounts are locked, and the caller emits."""
+    parked = await repository.parked_refunds(session, order_ids)
+    if parked:
+        await apply_refunds(session, ledger, parked, rules)
+        await take_back_referrals(session, ledger, order_ids)
+
+
+async def apply_overtaken(session: AsyncSession, *, limit: int) -> int:
+    """Apply refunds that were parked while their order was earning; return of how many orders.
+
+    That comes about only where the two name different ids of a person: one account is worked on at a time.
+    """
+    order_ids = await repository.parked_orders(session, limit=limit)
+    if order_ids:
+        ledger = await Ledger.open(session, await repository.owners(session, order_ids))
+        await apply_parked(session, ledger, order_ids, await rule_repository.rule_book(session))
+        await emit(session, ledger.events)
+    return len(order_ids)
+
+
 async def count_parked_refunds(session: AsyncSession) -> int:
     """Count refunds that wait for their order to be paid."""
     return await reports.parked_refunds(session)

@@ -94,6 +94,18 @@ PARKED_REFUNDS = text(
     """
 )
 
+# Those in another currency than their order stay parked.
+PARKED_ORDERS = text(
+    """
+    SELECT DISTINCT refund.order_id
+    FROM order_refunds AS refund
+         JOIN entries ON entries.about_id = refund.order_id AND entries.kind = 'earn'
+                         AND entries.reference = '' AND entries.currency = refund.currency
+    WHERE refund.applied_at IS NULL
+    LIMIT :limit
+    """
+)
+
 APPLY_REFUNDS = text(
     """
     UPDATE order_refunds SET applied_at = :now, clawed_back_points = applied.points
@@ -149,6 +161,11 @@ async def add_refunds(session: AsyncSession, refunds: Sequence[Refund]) -> set[t
 async def parked_refunds(session: AsyncSession, order_ids: Sequence[UUID]) -> list[Refund]:
     """Return refunds that came before their order was paid."""
     return [Refund(*row) for row in await session.execute(PARKED_REFUNDS, {"order_ids": list(order_ids)})]
+
+
+async def parked_orders(session: AsyncSession, *, limit: int) -> list[UUID]:
+    """Return orders that have earned and of which a refund is parked all the same."""
+    return list((await session.scalars(PARKED_ORDERS, {"limit": limit})).all())
 
 
 async def apply_refunds(
