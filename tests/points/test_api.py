@@ -16,6 +16,7 @@ from shared.database import Database
 from shared.testing import api_client
 from tests.fixtures.moment import now
 from tests.points.ledger import DAY, Books, earn_of, refund_of
+from tests.points.test_referrals import join, share
 
 COUPON = {"name": "5 off", "kind": "coupon", "cost_points": 100, "coupon": {"promotion_id": "5-off"}}
 
@@ -73,6 +74,16 @@ async def test_balance_and_entries(client: httpx.AsyncClient, books: Books) -> N
     ).json()
     assert (page["items"][0]["kind"], page["items"][0]["order_id"]) == ("earn", str(order.order_id))
     assert page["next_cursor"] is None
+
+
+async def test_what_no_order_earned_names_none(client: httpx.AsyncClient, books: Books) -> None:
+    await books.rule_set(referral={"points": 100})
+    sharer, order = uuid4(), earn_of(uuid4())
+    await books.earn(order)
+    await join(books, order.member_id, await share(books, sharer), order.order_id)
+    await books.refund(refund_of(order, 10_000))
+    for entry in (await client.get(f"/v1/members/{sharer}/entries")).json()["items"]:
+        assert (entry["order_id"], entry["refund_id"]) == (None, None)
 
 
 async def test_a_member_without_points_has_none(client: httpx.AsyncClient) -> None:

@@ -84,8 +84,10 @@ async def show_entries(
                 contra=row.contra,
                 points=row.points,
                 about_id=row.about_id,
-                order_id=row.about_id if row.kind in ("earn", "claw_back") else None,
-                refund_id=row.reference or None,
+                # Only what orders earned and refunds took was reckoned from money: a prize, or what one is
+                # given for a friend, is about something else.
+                order_id=row.about_id if row.basis_minor is not None else None,
+                refund_id=row.reference or None if row.basis_minor is not None else None,
                 redemption_id=row.about_id if row.kind == "redeem" else None,
                 rule_version=row.rule_version,
                 basis_minor=row.basis_minor,

@@ -77,8 +77,8 @@ class EntryOut(BaseModel):
         description="What it is about: an order, redemption, hold, transfer or adjustment; for a reversal, "
         "the entry that it reverses."
     )
-    order_id: UUID | None
-    refund_id: str | None
+    order_id: UUID | None = Field(description="The order that earned it or was refunded.")
+    refund_id: str | None = Field(description="The refund that took it back.")
     redemption_id: UUID | None
     rule_version: int | None
     basis_minor: int | None = Field(description="The amount that the points were reckoned from.")
