@@ -31,6 +31,10 @@ log = structlog.get_logger(__name__)
 # How long one look at the brokers takes at most, so that a rebalance or an outage is noticed in between.
 LOOK_SECONDS = 1.0
 
+# aiokafka leaves the group for good when nobody polls for so long, and we do not poll while a rebalance waits
+# for a broker that is away. Whether we are alive is for the health check to say.
+MAX_POLL_INTERVAL_MS = 2**31 - 1
+
 
 class KafkaSubscription:
     """See `shared.bus.Subscription`."""
@@ -113,6 +117,7 @@ class KafkaSubscription:
         deadline = clock() + max_wait_seconds
         consumer = await self._connected()
         while True:
+            self._check_client(consumer)
             wait = min(LOOK_SECONDS, max(0.0, deadline - clock()))
             if await self._is_settled(wait):
                 epoch = self._epoch
@@ -139,10 +144,14 @@ class KafkaSubscription:
     async def _look(
         self, consumer: AIOKafkaConsumer, max_records: int, wait_seconds: float
     ) -> dict[TopicPartition, list[Any]]:
+        found: dict[TopicPartition, list[Any]] = {}
         try:
-            found: dict[TopicPartition, list[Any]] = await consumer.getmany(
-                timeout_ms=int(wait_seconds * 1000), max_records=max_records
-            )
+            # By itself it waits for a rebalance as long as that takes. It hands nothing out where it waits,
+            # so nothing is lost by giving it up.
+            async with asyncio.timeout(wait_seconds):
+                found = await consumer.getmany(timeout_ms=int(wait_seconds * 1000), max_records=max_records)
+        except TimeoutError:
+            return {}
         except OffsetOutOfRangeError as problem:
             await self._go_on_after_loss(consumer, problem.args[0])
             return {}
@@ -150,10 +159,26 @@ class KafkaSubscription:
             await self._place_new(consumer, [problem.args[0]])
             return {}
         except KafkaError as problem:
-            # Coordination ended for good in this consumer; the next attempt makes another.
-            self._disconnect()
-            raise BusUnavailable(f"Kafka: {type(problem).__name__}: {problem}") from problem
+            raise self._given_up(problem) from problem
         return found
+
+    def _check_client(self, consumer: AIOKafkaConsumer) -> None:
+        """Raise BusUnavailable if the client's work in the background ended; the next attempt makes another.
+
+        aiokafka says so to whoever polls, and stands still until then; during a rebalance we do not poll.
+        """
+        try:
+            consumer._coordinator.check_errors()
+            if consumer._fetcher.error_future.done():
+                consumer._fetcher.error_future.result()
+                raise KafkaError("fetching ended")
+        except (KafkaError, asyncio.CancelledError) as problem:
+            # Nothing is awaited here: what was cancelled is a task of the client.
+            raise self._given_up(problem) from problem
+
+    def _given_up(self, problem: BaseException) -> BusUnavailable:
+        self._disconnect()
+        return BusUnavailable(f"Kafka: {type(problem).__name__}: {problem}")
 
     async def _check_brokers(self) -> None:
         # A consumer whose brokers are gone just finds nothing; the caller has to know the difference.
@@ -194,11 +219,8 @@ class KafkaSubscription:
 
     # Where to begin
 
-    async def place_new(self, places: Iterable[TopicPartition]) -> None:
+    async def _place_unplaced(self, consumer: AIOKafkaConsumer, places: Iterable[TopicPartition]) -> None:
         """Settle where the group begins in partitions that it never committed."""
-        consumer = self._consumer
-        if consumer is None:
-            return
         try:
             new = [each for each in places if await self._bus.bounded(consumer.committed(each)) is None]
             await self._place_new(consumer, new)
@@ -209,16 +231,23 @@ class KafkaSubscription:
     async def _place_new(self, consumer: AIOKafkaConsumer, places: Sequence[TopicPartition]) -> None:
         if not places:
             return
+        epoch = self._epoch
         find = consumer.beginning_offsets if self._start_at == "earliest" else consumer.end_offsets
         offsets: dict[TopicPartition, int] = await self._bus.bounded(find(list(places)))
+        if epoch != self._epoch:
+            # Whoever got them meanwhile may be further, and that may be us again.
+            return
         _seek(consumer, offsets)
         # Written down at once: what is published a moment later must not be skipped by a "latest" that is
         # resolved again after a crash.
-        await self._commit(offsets, self._epoch)
+        await self._commit(offsets, epoch)
 
     async def _go_on_after_loss(self, consumer: AIOKafkaConsumer, wanted: dict[TopicPartition, int]) -> None:
+        epoch = self._epoch
         earliest = await self._bus.bounded(consumer.beginning_offsets(list(wanted)))
         latest = await self._bus.bounded(consumer.end_offsets(list(wanted)))
+        if epoch != self._epoch:
+            return
         for place, offset in wanted.items():
             goal = earliest[place] if self._bus.lost_offsets == "earliest" else latest[place]
             _seek(consumer, {place: goal})
@@ -250,6 +279,7 @@ class KafkaSubscription:
                 heartbeat_interval_ms=int(bus.session_seconds * 1000 / 4),
                 # The group must wait for a batch in hand, and a little longer for its commit.
                 rebalance_timeout_ms=int((bus.drain_seconds + bus.timeout_seconds) * 1000),
+                max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
                 request_timeout_ms=int(bus.timeout_seconds * 1000),
                 # A topic that is made after we joined is found this soon.
                 metadata_max_age_ms=15_000,
@@ -262,7 +292,7 @@ class KafkaSubscription:
                 raise
             # Subscribing before the start would make the start wait for the group's rebalance, and so for
             # the batches in hand of all its members.
-            consumer.subscribe(topics=list(self._topics), listener=_Listener(self))
+            consumer.subscribe(topics=list(self._topics), listener=_Listener(self, consumer))
         return self._consumer
 
     def _disconnect(self) -> "asyncio.Task[None] | None":
@@ -273,8 +303,11 @@ class KafkaSubscription:
             return self._bus.retire(consumer.stop())
         return None
 
-    async def revoked(self) -> None:
+    async def revoked(self, consumer: AIOKafkaConsumer) -> None:
         """A rebalance begins: hand nothing out, let the batch in hand be committed, then let go."""
+        if consumer is not self._consumer:
+            # One that is being stopped, and gave its partitions up when that began.
+            return
         self._settled.clear()
         try:
             async with asyncio.timeout(self._bus.drain_seconds):
@@ -283,21 +316,25 @@ class KafkaSubscription:
             log.warning("bus_drain_timed_out", group=self._group, seconds=self._bus.drain_seconds)
         self._epoch += 1
 
-    async def granted(self, places: Iterable[TopicPartition]) -> None:
+    async def granted(self, consumer: AIOKafkaConsumer, places: Iterable[TopicPartition]) -> None:
         """A rebalance ended."""
-        await self.place_new(places)
-        self._settled.set()
+        if consumer is not self._consumer:
+            return
+        await self._place_unplaced(consumer, places)
+        if consumer is self._consumer:
+            self._settled.set()
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no type information
-    def __init__(self, subscription: KafkaSubscription) -> None:
+    def __init__(self, subscription: KafkaSubscription, consumer: AIOKafkaConsumer) -> None:
         self._subscription = subscription
+        self._consumer = consumer
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
-        await self._subscription.revoked()
+        await self._subscription.revoked(self._consumer)
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
-        await self._subscription.granted(assigned)
+        await self._subscription.granted(self._consumer, assigned)
 
 
 def _record(found: Any) -> Record:
@@ -309,8 +346,16 @@ def _record(found: Any) -> Record:
         None if found.key is None else found.key.decode(errors="replace"),
         found.value,
         tuple((name, value or b"") for name, value in found.headers),
-        datetime.fromtimestamp(found.timestamp / 1000, UTC),
+        _instant(found.timestamp),
     )
+
+
+def _instant(timestamp_ms: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+    except (OverflowError, ValueError):
+        # Microseconds by mistake, say: a year that no calendar has.
+        return datetime.now(UTC)
 
 
 def _following(records: Sequence[Record]) -> dict[TopicPartition, int]:
