@@ -44,6 +44,26 @@ LOAD_CURSOR = """
     RETURNING horizon::text, window_end::text, after_id
 """
 
+# A dump that is loaded into another server brings its transaction ids along, and those of this server begin
+# lower: what is written from now on would lie below the horizon and never be published. Rows from here may
+# have been published there or not; consumers know what comes twice.
+TAKE_UP = """
+    WITH cursor AS (
+        SELECT horizon, window_end, after_id FROM outbox_cursor
+        WHERE name = 'relay' AND horizon > pg_snapshot_xmax(pg_current_snapshot())
+        FOR UPDATE
+    ), moved AS (
+        UPDATE outbox SET transaction_id = CASE
+            WHEN outbox.transaction_id < cursor.horizon
+                 OR outbox.transaction_id < cursor.window_end AND outbox.id <= cursor.after_id THEN '0'::xid8
+            ELSE pg_current_xact_id() END
+        FROM cursor WHERE outbox.transaction_id >= pg_snapshot_xmax(pg_current_snapshot())
+    )
+    UPDATE outbox_cursor SET horizon = '1', window_end = '1', after_id = 0 FROM cursor
+    WHERE outbox_cursor.name = 'relay'
+    RETURNING cursor.horizon::text
+"""
+
 ROW = "id, event_id, topic, key, type, version, payload, occurred_at, traceparent"
 
 # Stores that everything below the horizon is published, and opens the window from there: while events flow,
@@ -125,7 +145,10 @@ class _Cursor:
 
     @classmethod
     async def load(cls, connection: asyncpg.Connection) -> "_Cursor":
-        """Return the cursor as it was stored."""
+        """Return the cursor as it was stored, or at the beginning if another server stored it."""
+        foreign_horizon = await connection.fetchval(TAKE_UP)
+        if foreign_horizon is not None:
+            log.warning("relay.database_moved", horizon=foreign_horizon)
         return cls(connection, await _row(connection, LOAD_CURSOR))
 
     @property

@@ -250,6 +250,46 @@ async def test_a_relay_that_is_stopped_leaves_nothing_to_be_published_again(
     assert await depth(platform_database) == 0
 
 
+async def test_an_outbox_from_another_server_is_taken_up(
+    platform_database: Database, platform_bus: Bus
+) -> None:
+    """As a dump brings it: its transaction ids, and its cursor's, are not those of this server."""
+    async with platform_database.transaction() as session:
+        await emit(session, [entered(n) for n in range(5)])
+        # There two windows were published, and two records of the one that followed.
+        await session.execute(
+            text(
+                """
+                WITH nth AS (SELECT id, row_number() OVER (ORDER BY id) AS nth FROM outbox)
+                UPDATE outbox SET transaction_id = (10::bigint ^ 15 + nth)::bigint::text::xid8
+                FROM nth WHERE nth.id = outbox.id
+                """
+            )
+        )
+        await session.execute(
+            text(
+                """
+                INSERT INTO outbox_cursor (name, horizon, window_end, after_id, updated_at)
+                SELECT 'relay', '1000000000000002', '1000000000000006', id, now()
+                FROM outbox ORDER BY id OFFSET 2 LIMIT 1
+                """
+            )
+        )
+    async with platform_database.transaction() as session:
+        await emit(session, [entered(5)])
+    async with relaying(platform_database, platform_bus):
+        records = await read_all(platform_bus, "segments", 3)
+        async with platform_database.transaction() as session:
+            await emit(session, [entered(6)])
+        records += await read_all(platform_bus, "segments", 1)
+        await eventually(lambda: depth_is_zero(platform_database))
+    assert sorted(record.key or "" for record in records) == sorted(
+        str(derived("member", n)) for n in (3, 4, 5, 6)
+    )
+    async with platform_database.transaction() as session:
+        assert await prune(session, before=utc_now(), limit=100) > 0
+
+
 @pytest.mark.parametrize("analysed", [False, True], ids=["unknown to the planner", "known to the planner"])
 async def test_what_was_published_and_is_kept_costs_the_relay_nothing(
     platform_database: Database, platform_bus: Bus, analysed: bool
