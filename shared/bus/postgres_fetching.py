@@ -11,7 +11,7 @@ from shared.bus import Headers, Record
 from shared.bus.postgres_membership import Holding
 from shared.bus.postgres_outage import Connection
 
-__all__ = ["FETCH_RECORDS_MIN", "HeldPartition", "fetch", "records_of"]
+__all__ = ["FETCH_RECORDS_MIN", "HeldPartition", "beginnings", "fetch", "records_of"]
 
 # Rows fetched of one partition at a time; a row holds up to BATCH_RECORDS records.
 FETCH_ROWS = 64
@@ -36,6 +36,15 @@ CROSS JOIN LATERAL (
       AND b.last_offset < greatest(head.last_offset + 1, greatest(head.base_offset, want.position) + $3)
     ORDER BY b.last_offset LIMIT $4
 ) AS batch
+"""
+
+BEGINNINGS = """
+SELECT p.id, coalesce(oldest.base_offset, p.next_offset) AS place
+FROM bus.partitions p
+LEFT JOIN LATERAL (
+    SELECT b.base_offset FROM bus.batches b WHERE b.partition_id = p.id ORDER BY b.last_offset LIMIT 1
+) AS oldest ON true
+WHERE p.id = ANY ($1::integer[])
 """
 
 
@@ -73,6 +82,12 @@ async def fetch(connection: Connection, wanted: Sequence[HeldPartition], room: i
     """Return stored batches that go on where each partition was left, about `room` records of each."""
     ids = [each.holding.partition_id for each in wanted]
     return await connection.fetch(FETCH, ids, [each.fetched_to for each in wanted], room, FETCH_ROWS)
+
+
+async def beginnings(connection: Connection, partition_ids: Sequence[int]) -> dict[int, int]:
+    """Return the offset of each partition's oldest record, or of its next one if there is none."""
+    rows = await connection.fetch(BEGINNINGS, partition_ids)
+    return {row["id"]: row["place"] for row in rows}
 
 
 def records_of(holding: Holding, row: asyncpg.Record, first: int) -> Iterator[Record]:

@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from shared.bus import BusUnavailable, Record, StartAt, TopicPartition
-from shared.bus.postgres_fetching import FETCH_RECORDS_MIN, HeldPartition, fetch, records_of
+from shared.bus.postgres_fetching import FETCH_RECORDS_MIN, HeldPartition, beginnings, fetch, records_of
 from shared.bus.postgres_membership import Renewal, leave, release, renew
 from shared.bus.postgres_outage import Connection
 
@@ -120,7 +120,9 @@ class PostgresSubscription:
         await self._move({self._by_place[topic, partition]: offset})
 
     async def seek_to_beginning(self) -> None:
-        await self._move(dict.fromkeys(self._partitions, 0))
+        async with self._bus.reading() as connection:
+            oldest = await beginnings(connection, list(self._partitions))
+        await self._move(oldest)
 
     # Taking, giving back, committing
 
@@ -234,13 +236,16 @@ class PostgresSubscription:
         if self._in_hand is not None:
             raise RuntimeError("leave the batch before seeking")
         await self._stop_fetching()
-        epochs = {each: held.holding.epoch for each, held in self._partitions.items()}
-        await self._write_positions(offsets, epochs)
-        for partition_id, offset in offsets.items():
-            held = self._partitions.get(partition_id)
-            if held is not None:
-                held.go_to(offset)
-                held.holding = replace(held.holding, committed=offset)
+        # A renewal meanwhile might take the old place for one that a crash took back, and write it again.
+        async with self._renewing:
+            epochs = {each: held.holding.epoch for each, held in self._partitions.items()}
+            offsets = {each: offset for each, offset in offsets.items() if each in epochs}
+            await self._write_positions(offsets, epochs)
+            for partition_id, offset in offsets.items():
+                held = self._partitions.get(partition_id)
+                if held is not None:
+                    held.go_to(offset)
+                    held.holding = replace(held.holding, committed=offset)
 
     # Fetching
 

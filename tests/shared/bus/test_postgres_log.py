@@ -220,6 +220,24 @@ async def test_lost_offsets_are_said_and_survived(
     await bus.close()
 
 
+async def test_a_replay_from_the_beginning_begins_with_what_retention_left(
+    url: str, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    bus = PostgresBus(url, lost_offsets="latest")
+    topic, group = await made(bus, retention_seconds=3600), uuid4().hex
+    await bus.publish(outgoing(topic, range(5)))
+    await connection.execute("UPDATE bus.batches SET appended_at = appended_at - interval '2 hours'")
+    await bus.publish(outgoing(topic, range(5, 15)))
+    await bus.tidy()
+    subscription = bus.subscribe(group, [topic])
+    await read(subscription, 10)
+    with capture_logs() as logs:
+        await subscription.seek_to_beginning()
+        assert numbers(await read(subscription, 10)) == list(range(5, 15))
+    assert not logs
+    await bus.close()
+
+
 async def test_compaction_keeps_the_newest_of_each_key_and_its_place(
     bus: PostgresBus, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
