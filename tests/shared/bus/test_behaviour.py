@@ -224,6 +224,53 @@ async def test_what_comes_right_after_a_rebalance_is_not_lost(world: World) -> N
         assert sorted(numbers(await looking)) == list(range(number * 20, number * 20 + 20))
 
 
+async def test_nothing_is_lost_and_nothing_overtakes_while_members_come_and_go(world: World) -> None:
+    bus = await world.bus()
+    topic = await world.topic(bus)
+    heard: dict[str | None, list[int]] = defaultdict(list)
+    members: list[tuple[asyncio.Task[None], asyncio.Event]] = []
+
+    async def member(leaving: asyncio.Event) -> None:
+        subscription = (await world.bus()).subscribe(world.name, [topic])
+        await subscription.start()
+        while not leaving.is_set():
+            async with subscription.batch(9, 0.2) as records:
+                for record in records:
+                    heard[record.key].append(int(record.value or b"-1"))
+        await subscription.close()
+
+    async def leave() -> None:
+        task, leaving = members.pop(0)
+        leaving.set()
+        await task
+
+    for step, joins in enumerate([True, True, False, True, True, False, False, True]):
+        if joins:
+            leaving = asyncio.Event()
+            members.append((asyncio.create_task(member(leaving)), leaving))
+        else:
+            await leave()
+        # Some come before the change is through, and some after it.
+        for part in range(4):
+            first = 40 * step + 10 * part
+            await bus.publish(outgoing(topic, range(first, first + 10)))
+
+            async def enough(goal: int = first - 20) -> bool:
+                return sum(len(set(each)) for each in heard.values()) >= goal
+
+            await until(enough)
+
+    async def caught_up() -> bool:
+        return set((await bus.lag(world.name, [topic])).values()) == {0}
+
+    await until(caught_up)
+    for key in range(7):
+        # What comes again does so after it came first.
+        assert list(dict.fromkeys(heard[f"key-{key}"])) == list(range(key, 320, 7))
+    while members:
+        await leave()
+
+
 async def test_replay_from_an_offset_is_durable(world: World) -> None:
     bus = await world.bus()
     topic = await world.topic(bus, partitions=1)
