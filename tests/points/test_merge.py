@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
+from services.points import operations
 from services.points.domain import ExpiryPolicy
 from services.points.domain.aliases import roots
 from services.points.operations import Held, Redeemed
 from shared.database import is_transient
+from shared.testing import eventually
 from tests.fixtures.moment import now
 from tests.points.ledger import DAY, Books, coupon, earn_of, refund_of
 
@@ -288,6 +290,21 @@ def test_everybody_has_one_root_even_in_a_circle(links: dict[UUID, UUID]) -> Non
         # Whoever is linked has the same root, and a root is its own.
         assert found[member] == found[links.get(member, member)]
         assert found[found[member]] == found[member]
+
+
+async def test_a_hold_is_voided_while_its_members_are_parted(books: Books) -> None:
+    alias, root = uuid4(), uuid4()
+    await books.earn(earn_of(alias))
+    await books.link(alias, root, 1)
+    held = await books.hold(alias, 60)
+    assert isinstance(held, Held)
+    async with books.database.dedicated() as watcher, books.database.transaction() as session:
+        await operations.merge(session, [operations.Link(alias, root, False, 2, now())])
+        voiding = asyncio.create_task(books.void(held.hold_id))
+        await eventually(lambda: watcher.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+    assert isinstance(await voiding, Held)
+    assert await available(books, alias, root) == [100, 0]
+    await books.assert_balanced()
 
 
 async def test_points_that_come_back_keep_the_expiry_that_activity_has_put_off(books: Books) -> None:

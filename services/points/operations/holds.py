@@ -221,8 +221,14 @@ class Settlement:
             ledger = await Ledger.open(session, member_ids)
         else:
             await ledger.admit(session, member_ids)
-        # Read again under the locks: only now nobody else settles them, and what is over has lapsed.
-        holds = await repository.holds(session, list(found))
+        # Read again under the locks: only now nobody else settles them, and what is over has lapsed. Members
+        # may have been merged or parted meanwhile, and their holds are in other accounts since.
+        while True:
+            holds = await repository.holds(session, list(found))
+            member_ids = {row.member_id for row in holds.values()}
+            if member_ids <= ledger.accounts.keys():
+                break
+            await ledger.admit(session, member_ids)
         return cls(ledger, holds, await repository.pins(session, list(holds)))
 
     def capture(self, command: Capture) -> Held | Refusal:
