@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from services.points import operations
-from services.points.operations import Joined
+from services.points.operations import Joined, NewRule
 from tests.fixtures.moment import now
 from tests.points.ledger import DAY, Books, earn_of, outbox, refund_of
 
@@ -69,6 +69,21 @@ async def test_a_referral_in_a_circle_is_refused(books: Books) -> None:
     assert (await books.balance(third)).available_points == 0
 
 
+async def test_circles_and_second_referrals_are_a_persons(books: Books) -> None:
+    await books.rule_set(referral={"points": 100})
+    first, friend, alias, other = uuid4(), uuid4(), uuid4(), uuid4()
+    await join(books, friend, await share(books, first))
+    await books.link(first, alias, 1)
+    await books.link(friend, other, 1)
+    await join(books, alias, await share(books, other))
+    await join(books, other, await share(books, uuid4()))
+    assert await outcomes(books) == [
+        ("granted", ""),
+        ("refused", "circle"),
+        ("refused", "referred_before"),
+    ]
+
+
 async def test_a_referral_of_a_later_refunded_order_goes_back(books: Books) -> None:
     await books.rule_set(referral={"points": 100})
     sharer = uuid4()
@@ -122,6 +137,16 @@ async def test_in_any_order_it_comes_to_the_same(books: Books) -> None:
             await step()
         assert (await books.balance(sharer)).available_points == 0
     await books.assert_balanced()
+
+
+async def test_a_referral_waits_if_the_rules_pay_for_none_by_then(books: Books) -> None:
+    await books.rule_set(referral={"points": 100})
+    link = uuid4()
+    async with books.database.transaction() as session:
+        await operations.refer(session, [Joined(uuid4(), uuid4(), link, now() + DAY)])
+        await operations.add_earning_rule(session, NewRule(1, 365, None), actor="test")
+        await operations.record_links(session, {link: uuid4()})
+    assert await outcomes(books) == [("waiting", "")]
 
 
 async def test_nothing_is_kept_where_no_rule_pays_for_it(books: Books) -> None:

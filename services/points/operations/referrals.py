@@ -80,24 +80,23 @@ async def _settle(session: AsyncSession, book: RuleBook, waiting: Sequence[Waiti
     # Read again under the locks: somebody else may have settled some of them meanwhile.
     waiting = await repository.waiting(session, order_ids=[item.order_id for item in waiting])
     brought_by: dict[UUID, set[UUID]] = {}
-    for referred_id, referrer_id in await repository.brought_by(session, members):
-        brought_by.setdefault(_root(ledger, referred_id), set()).add(_root(ledger, referrer_id))
-    outcomes = [_judge(ledger, book.at(item.paid_at), item, brought_by) for item in waiting]
+    accounts = {account.member_id for account in ledger.accounts.values()}
+    for referred_id, referrer_id in await repository.brought_by(session, accounts):
+        brought_by.setdefault(referred_id, set()).add(referrer_id)
+    # A payment dated ahead of the clock may be under another version by now, which pays for none.
+    judged = [(item, rule) for item in waiting if _rewards(rule := book.at(item.paid_at))]
+    outcomes = [_judge(ledger, rule, item, brought_by) for item, rule in judged]
     await ledger.save(session)
     await repository.settle(session, outcomes)
     await emit(session, ledger.events)
-
-
-def _root(ledger: Ledger, member_id: UUID) -> UUID:
-    account = ledger.accounts.get(member_id)
-    return member_id if account is None else account.member_id
 
 
 def _judge(ledger: Ledger, rule: EarningRule, item: Waiting, brought_by: dict[UUID, set[UUID]]) -> Outcome:
     assert rule.rule_set is not None
     assert rule.rule_set.referral is not None, "only purchases that a rule pays for are kept"
     referral = rule.rule_set.referral
-    referred, referrer = _root(ledger, item.referred_id), _root(ledger, item.referrer_id)
+    referred = ledger.accounts[item.referred_id].member_id
+    referrer = ledger.accounts[item.referrer_id].member_id
     refusal = None
     if referred == referrer:
         refusal = "self"

@@ -96,17 +96,22 @@ WAITING = text(
     """  # noqa: S608 - a constant
 )
 
-# Who brought these members, who brought those, and so on.
+# Who brought these persons, who brought those, and so on, under whichever of their ids.
 BROUGHT_BY = text(
     """
     WITH RECURSIVE up(referred_id, referrer_id) AS (
-        SELECT referred_id, referrer_id FROM referrals
-        WHERE status = 'granted' AND referred_id = ANY(CAST(:member_ids AS uuid[]))
+        SELECT CAST(NULL AS uuid), id FROM unnest(CAST(:account_ids AS uuid[])) AS account(id)
         UNION
-        SELECT referrals.referred_id, referrals.referrer_id
-        FROM up JOIN referrals ON referrals.referred_id = up.referrer_id AND referrals.status = 'granted'
+        SELECT up.referrer_id, coalesce(referrer.merged_into, referrer.member_id)
+        FROM up
+             CROSS JOIN LATERAL (
+                 SELECT up.referrer_id AS member_id
+                 UNION ALL SELECT member_id FROM accounts WHERE merged_into = up.referrer_id
+             ) AS person
+             JOIN referrals ON referrals.referred_id = person.member_id AND referrals.status = 'granted'
+             JOIN accounts AS referrer ON referrer.member_id = referrals.referrer_id
     )
-    SELECT referred_id, referrer_id FROM up
+    SELECT referred_id, referrer_id FROM up WHERE referred_id IS NOT NULL
     """
 )
 
@@ -156,9 +161,9 @@ async def waiting(
     return [Waiting(*row) for row in rows]
 
 
-async def brought_by(session: AsyncSession, member_ids: Iterable[UUID]) -> list[tuple[UUID, UUID]]:
-    """Return (referred, referrer) pairs upwards from these members, as far as they go."""
-    rows = await session.execute(BROUGHT_BY, {"member_ids": list(member_ids)})
+async def brought_by(session: AsyncSession, account_ids: Iterable[UUID]) -> list[tuple[UUID, UUID]]:
+    """Return (referred, referrer) pairs upwards from these accounts, as far as they go."""
+    rows = await session.execute(BROUGHT_BY, {"account_ids": list(account_ids)})
     return [(row.referred_id, row.referrer_id) for row in rows]
 
 
