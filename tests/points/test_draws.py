@@ -132,6 +132,20 @@ async def test_the_lines_on_the_decision_page_verify_draws(client: httpx.AsyncCl
             lines["verify"](shown, "00" * 32)
 
 
+async def test_the_audit_knows_until_when_prizes_live(client: httpx.AsyncClient, books: Books) -> None:
+    (member,) = await rich(books)
+    points = {"kind": "points", "points": 30, "weight": 1}
+    for_ever = await add_lottery(client, points | {"name": "30 points"})
+    for_a_week = await add_lottery(client, points | {"name": "30 points", "lifetime_days": 7})
+    drawn = [(await draw(client, member, lottery)).json() for lottery in (for_ever, for_a_week)]
+    assert await books.findings() == []
+    async with books.database.transaction() as session:
+        await session.execute(
+            text("UPDATE lots SET expires_at = now() + interval '20 days' WHERE points = 30")
+        )
+    assert [found.check for found in await books.findings()] == ["lot_date"] * len(drawn)
+
+
 async def test_last_prize_and_a_hundred_drawers(client: httpx.AsyncClient, books: Books) -> None:
     members = await rich(books, 100)
     lottery = await add_lottery(
