@@ -40,7 +40,6 @@ __all__ = [
     "Reason",
     "ShortText",
     "StrictModel",
-    "sort_out",
     "validate_items",
 ]
 
@@ -192,20 +191,8 @@ def _refusal_instead(value: Any, validate: Callable[[Any], Any]) -> Any:
 
 
 # Marks the items of a batch: `items: list[Annotated[OrderIn, OrRefusal]]` holds an InvalidItem where an item
-# is bad, so that it does not fail its neighbours, and the JSON schema shows OrderIn. `sort_out` splits them.
+# is bad, so that it does not fail its neighbours, and the JSON schema shows OrderIn.
 OrRefusal: Final = WrapValidator(_refusal_instead)
-
-
-def sort_out(items: Sequence[M | InvalidItem]) -> tuple[list[tuple[int, M]], list[tuple[int, InvalidItem]]]:
-    """The good and the bad items of a batch, each with its index."""
-    good: list[tuple[int, M]] = []
-    bad: list[tuple[int, InvalidItem]] = []
-    for index, item in enumerate(items):
-        if isinstance(item, InvalidItem):
-            bad.append((index, item))
-        else:
-            good.append((index, item))
-    return good, bad
 
 
 def validate_items(model: type[M], raw_items: Sequence[Any]) -> list[M | InvalidItem]:

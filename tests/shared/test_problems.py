@@ -15,6 +15,7 @@ from pydantic import Field
 from shared.problems import (
     MAX_REPORTED_ERRORS,
     Conflict,
+    InvalidItem,
     NotFound,
     Overloaded,
     Refusal,
@@ -24,7 +25,7 @@ from shared.problems import (
     problem_responses,
 )
 from shared.request_limits import RequestLimits, body_limit
-from shared.schemas import ExternalId, MinorUnits, OrRefusal, StrictModel, sort_out
+from shared.schemas import ExternalId, MinorUnits, OrRefusal, StrictModel
 from shared.testing import api_client
 
 
@@ -64,8 +65,8 @@ def _app() -> FastAPI:
     @router.post("/orders/batch")
     @body_limit(5_000)
     async def take_batch(batch: Batch) -> dict[str, Any]:
-        good, bad = sort_out(batch.items)
-        return {"good": [index for index, _ in good], "bad": {index: item.problem() for index, item in bad}}
+        bad = {i: item.problem() for i, item in enumerate(batch.items) if isinstance(item, InvalidItem)}
+        return {"good": [i for i in range(len(batch.items)) if i not in bad], "bad": bad}
 
     @router.post("/lines")
     async def take_lines(request: Request) -> dict[str, int]:

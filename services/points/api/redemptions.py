@@ -5,10 +5,11 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from services.points import operations
-from services.points.api.access import MAX_ITEMS, AfterId, Reader, Writer
+from services.points.api.access import AfterId, Reader, Writer
+from services.points.api.answers import Results, Several, answer_each
 from services.points.errors import (
     BenefitAlreadyDecided,
     DailyLimitReached,
@@ -29,11 +30,11 @@ from services.points.errors import (
 from services.points.operations import CancelRedemption, Fulfil, Redeem, Redeemed, RedemptionRow
 from services.points.schemas import FulfilmentIn, RedemptionAnswer, RedemptionIn, RedemptionShown
 from shared.auth import Caller
+from shared.batches import good_items, only
 from shared.edge import Desk, DryRun, Transaction, TransactionalRoute, desk
 from shared.fast_path import FastRoute
 from shared.pagination import DEFAULT_LIMIT, Cursor, InvalidCursor, Limit, Page, cut, decode_cursor
-from shared.problems import IdempotencyConflict, Overloaded, Refusal, problem_responses
-from shared.schemas import OrRefusal, sort_out
+from shared.problems import IdempotencyConflict, Overloaded, problem_responses
 
 router = APIRouter(prefix="/v1", route_class=TransactionalRoute, tags=["rewards"])
 
@@ -104,10 +105,8 @@ async def cancel(
     session: Transaction, caller: Writer, redemption_id: UUID, dry_run: DryRun = False
 ) -> RedemptionShown:
     """Call goods or a gift off as long as nothing is packed and their terms allow it; the points are back."""
-    (result,) = await operations.cancel_redemptions(session, [CancelRedemption(redemption_id, caller.key_id)])
-    if isinstance(result, Refusal):
-        raise result
-    return shown_redemption(result)
+    command = CancelRedemption(redemption_id, caller.key_id)
+    return shown_redemption(only(await operations.cancel_redemptions(session, [command])))
 
 
 @router.get("/fulfilments", responses=problem_responses(InvalidCursor))
@@ -133,31 +132,23 @@ async def show_fulfilments(
 async def fulfil(
     session: Transaction,
     caller: Writer,
-    body: FulfilmentIn
-    | Annotated[list[Annotated[FulfilmentIn, OrRefusal]], Field(min_length=1, max_length=MAX_ITEMS)],
+    body: FulfilmentIn | Several[FulfilmentIn],
     dry_run: DryRun = False,
-) -> RedemptionShown | dict[str, list[dict[str, object]]]:
+) -> RedemptionShown | Results:
     """Report a step of goods on their way, or up to 1,000 at once: then each has its result, in order.
 
     What is cancelled before it is shipped gives points and stock back.
     """
-    good, bad = sort_out([body] if isinstance(body, FulfilmentIn) else body)
-    commands = [Fulfil(item.redemption_id, item.step, item.tracking, caller.key_id) for _, item in good]
+    items = good_items([body] if isinstance(body, FulfilmentIn) else body)
+    commands = [Fulfil(item.redemption_id, item.step, item.tracking, caller.key_id) for item in items]
     done = await operations.fulfil(session, commands)
     if isinstance(body, FulfilmentIn):
-        (result,) = done
-        if isinstance(result, Refusal):
-            raise result
-        return shown_redemption(result)
-    results: dict[int, RedemptionRow | Refusal] = dict(bad)
-    results |= {index: result for (index, _), result in zip(good, done, strict=True)}
-    return {"results": [_result(results[index]) for index in range(len(body))]}
+        return shown_redemption(only(done))
+    return answer_each(body, done, _accepted)
 
 
-def _result(result: RedemptionRow | Refusal) -> dict[str, object]:
-    if isinstance(result, Refusal):
-        return {"result": "refused", "problem": result.problem()}
-    return {"result": "accepted", **shown_redemption(result).model_dump(mode="json")}
+def _accepted(row: RedemptionRow) -> dict[str, object]:
+    return {"status": "accepted", "result": shown_redemption(row).model_dump(mode="json")}
 
 
 def shown_redemption(row: RedemptionRow) -> RedemptionShown:
