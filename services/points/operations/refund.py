@@ -1,7 +1,7 @@
 """Refund: what a refunded order had earned is taken back, exactly and once."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -21,6 +21,8 @@ from shared.events import PointsClawedBack, RefundLine
 from shared.outbox import emit
 from shared.problems import Refusal
 
+REASON = "Order refunded"
+
 
 class Refunded(NamedTuple):
     """What became of a refund: `applied`, `parked` until its order is paid, or `known` from before."""
@@ -28,6 +30,15 @@ class Refunded(NamedTuple):
     order_id: UUID
     refund_id: str
     status: str
+
+
+class _Due(NamedTuple):
+    """A refund that is counted in, what it takes back, and how much of what was spent comes back."""
+
+    refund: Refund
+    order: EarnedOrder
+    points: int
+    spent: OrderReturn
 
 
 async def refund(session: AsyncSession, commands: Sequence[Refund]) -> list[Refunded | Refusal]:
@@ -111,49 +122,50 @@ async def apply_refunds(
     """
     orders = await repository.earned_orders(session, sorted({refund.order_id for refund in refunds}))
     await ledger.admit(session, (order.member_id for order in orders.values()))
-    due: list[tuple[Refund, EarnedOrder, int]] = []
-    returns: list[OrderReturn] = []
+    due = _count_in(refunds, orders, rules)
+    # What was spent on the orders comes back first, so that it can pay for what they had earned.
+    await return_spent(session, ledger, [each.spent for each in due])
+    needs: dict[UUID, int] = defaultdict(int)
+    for each in due:
+        needs[each.order.member_id] += each.points
+    own_lots = [each.order.entry_id for each in due]
+    # What a version says of points that are gone holds for what it granted.
+    granted_by = {each.order.rule_version for each in due}
+    policies = {version: rules.version(version).debt_policy for version in granted_by}
+    lots = await ledger.paying_lots(
+        session, needs, wanted_ids=own_lots, with_pending="pending" in policies.values()
+    )
+    for item, order, points, _ in due:
+        _claw_back(ledger, item, order, points, lots[order.member_id], policies[order.rule_version])
+    await ledger.save(session)
+    applied = [(each.refund.order_id, each.refund.refund_id, each.points) for each in due]
+    await repository.apply_refunds(session, applied, now=ledger.now)
+
+
+def _count_in(refunds: Sequence[Refund], orders: Mapping[UUID, EarnedOrder], rules: RuleBook) -> list[_Due]:
+    """Count refunds in, the earliest first, and say what each takes back and what comes back for it."""
+    due: list[_Due] = []
     for item in sorted(refunds, key=lambda refund: (refund.refunded_at, refund.refund_id)):
         order = orders[item.order_id]
         if _is_foreign(order, item):
             continue
         order.refund(
-            item.amount_minor,
-            complete=item.complete,
-            shipping_minor=item.shipping_minor,
-            lines=item.rows(),
+            item.amount_minor, complete=item.complete, shipping_minor=item.shipping_minor, lines=item.rows()
         )
         points = claw_back_due(order, rules.version(order.rule_version))
         order.clawed_back_points += points
-        due.append((item, order, points))
-        returns.append(
-            OrderReturn(
-                item.order_id,
-                order.refunded_minor,
-                order.total_minor,
-                order.complete,
-                item.refund_id,
-                item.actor,
-                "Order refunded",
-                item.refunded_at,
-            )
+        spent = OrderReturn(
+            item.order_id,
+            order.refunded_minor,
+            order.total_minor,
+            order.complete,
+            item.refund_id,
+            item.actor,
+            REASON,
+            item.refunded_at,
         )
-    # What was spent on the orders comes back first, so that it can pay for what they had earned.
-    await return_spent(session, ledger, returns)
-    needs: dict[UUID, int] = defaultdict(int)
-    for _, order, points in due:
-        needs[order.member_id] += points
-    own_lots = [order.entry_id for _, order, _ in due]
-    # What a version says of points that are gone holds for what it granted.
-    policies = {order.rule_version: rules.version(order.rule_version).debt_policy for _, order, _ in due}
-    lots = await ledger.paying_lots(
-        session, needs, wanted_ids=own_lots, with_pending="pending" in policies.values()
-    )
-    for item, order, points in due:
-        _claw_back(ledger, item, order, points, lots[order.member_id], policies[order.rule_version])
-    await ledger.save(session)
-    applied = [(item.order_id, item.refund_id, points) for item, _, points in due]
-    await repository.apply_refunds(session, applied, now=ledger.now)
+        due.append(_Due(item, order, points, spent))
+    return due
 
 
 def _claw_back(
@@ -172,7 +184,7 @@ def _claw_back(
         about_id=order.order_id,
         reference=item.refund_id,
         actor=item.actor,
-        reason="Order refunded",
+        reason=REASON,
         occurred_at=item.refunded_at,
         rule_version=order.rule_version,
         basis_minor=item.amount_minor,
