@@ -46,40 +46,11 @@ async def explain_points(
         pending_points=found.balance.pending_points,
         held_points=found.balance.held_points,
         debt_points=found.balance.debt_points,
-        tier=None
-        if tier is None
-        else TierShown(
-            tier=tier.tier,
-            points_multiplier_percent=tier.points_multiplier_percent,
-            changed_at=tier.changed_at,
-        ),
+        tier=TierShown(**tier._asdict()) if tier is not None else None,
         earlier_points=found.earlier_points,
         steps=[_step(step) for step in found.steps],
-        lots=[
-            LotOut(
-                lot_id=lot.id,
-                order_id=lot.order_id,
-                points=lot.points,
-                remaining_points=lot.remaining_points,
-                held_points=lot.pinned_points,
-                pending=lot.pending,
-                earned_at=lot.earned_at,
-                expires_at=lot.expires_at,
-                matures_at=lot.matures_at,
-            )
-            for lot in found.lots
-        ],
-        holds=[
-            HoldShown(
-                hold_id=hold.id,
-                order_id=hold.order_id,
-                points=hold.points,
-                reason=hold.reason,
-                held_at=hold.held_at,
-                expires_at=hold.expires_at,
-            )
-            for hold in found.holds
-        ],
+        lots=[LotOut(**lot._asdict(), lot_id=lot.id, held_points=lot.pinned_points) for lot in found.lots],
+        holds=[HoldShown(**hold._asdict(), hold_id=hold.id) for hold in found.holds],
         order=order,
     )
 
@@ -87,18 +58,7 @@ async def explain_points(
 def _step(explained: ExplainedStep) -> StepOut:
     step = explained.step
     return StepOut(
-        sequence=step.sequence,
-        entry_id=step.id,
-        kind=step.kind,
-        points=step.points,
-        balance_points=step.running_points,
-        about_id=step.about_id,
-        reference=step.reference,
-        rule_version=step.rule_version,
-        actor=step.actor,
-        occurred_at=step.occurred_at,
-        recorded_at=step.recorded_at,
-        because=explained.because,
+        **step._asdict(), entry_id=step.id, balance_points=step.running_points, because=explained.because
     )
 
 

@@ -1,5 +1,6 @@
 """Holds: promise points, then spend or release them."""
 
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -132,17 +133,7 @@ async def void_batch(
 async def show_hold(session: Transaction, caller: Reader, hold_id: UUID) -> HoldOut:
     """Show a hold as it is now by the database's clock."""
     row = await operations.show_hold(session, hold_id)
-    return HoldOut(
-        hold_id=row.id,
-        member_id=row.origin_id or row.member_id,
-        points=row.points,
-        captured_points=row.captured_points,
-        status=row.status,
-        order_id=row.order_id,
-        reason=row.reason,
-        held_at=row.held_at,
-        expires_at=row.expires_at,
-    )
+    return HoldOut(**asdict(row) | {"hold_id": row.id, "member_id": row.origin_id or row.member_id})
 
 
 @router.post("/orders/mature")

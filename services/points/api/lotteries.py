@@ -226,13 +226,4 @@ def _odds(row: OddsRow) -> OddsOut:
 
 
 def _round(each: Round, *, is_over: bool) -> RoundOut:
-    return RoundOut(
-        lottery_id=each.lottery_id,
-        number=each.number,
-        commitment=each.commitment,
-        committed_at=each.committed_at,
-        odds_version=each.odds_version,
-        starts_at=each.starts_at,
-        ends_at=each.ends_at,
-        seed=each.seed.hex() if is_over else None,
-    )
+    return RoundOut(**asdict(each) | {"seed": each.seed.hex() if is_over else None})

@@ -1,5 +1,6 @@
 """The earning rules: drafts, versions in force, and those that were ended."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -98,17 +99,4 @@ def _terms(body: RuleSetIn) -> dict[str, object]:
 
 def _rule(rule: RuleVersion) -> EarningRuleOut:
     status = "draft" if rule.effective_at is None else "active" if rule.ended_at is None else "ended"
-    return EarningRuleOut(
-        version=rule.version,
-        status=status,
-        name=rule.name,
-        points_per_unit=rule.points_per_unit,
-        lot_lifetime_days=rule.lot_lifetime_days,
-        terms=dict(rule.terms) if rule.terms is not None else None,
-        effective_at=rule.effective_at,
-        ended_at=rule.ended_at,
-        created_by=rule.created_by,
-        created_at=rule.created_at,
-        activated_by=rule.activated_by,
-        activated_at=rule.activated_at,
-    )
+    return EarningRuleOut(**asdict(rule), status=status)

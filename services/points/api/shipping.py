@@ -1,5 +1,6 @@
 """What members want applied by itself, and what it did to an order."""
 
+from dataclasses import asdict
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -8,7 +9,7 @@ from services.points import operations
 from services.points.api.access import Reader, Writer
 from services.points.api.redemptions import shown_redemption
 from services.points.errors import NotFreeShipping, RewardNotAvailable
-from services.points.operations import Benefit, Choice, Choose
+from services.points.operations import Choice, Choose
 from services.points.schemas import BenefitOut, ChoicesIn, ChoicesOut, ChosenShipping, OrderBenefits
 from shared.batches import only
 from shared.edge import DryRun, Transaction, TransactionalRoute
@@ -42,7 +43,7 @@ async def show_benefits(session: Transaction, caller: Reader, order_id: UUID) ->
     benefit, redemptions = await operations.show_benefits(session, order_id)
     return OrderBenefits(
         order_id=order_id,
-        free_shipping=_benefit(benefit) if benefit is not None else None,
+        free_shipping=BenefitOut(**asdict(benefit)) if benefit is not None else None,
         redemptions=[shown_redemption(row) for row in redemptions],
     )
 
@@ -52,14 +53,3 @@ def _choices(member_id: UUID, choice: Choice | None) -> ChoicesOut:
         ChosenShipping(reward_id=choice.reward_id, chosen_at=choice.chosen_at) if choice is not None else None
     )
     return ChoicesOut(member_id=member_id, free_shipping=chosen)
-
-
-def _benefit(benefit: Benefit) -> BenefitOut:
-    return BenefitOut.model_validate(
-        {
-            "status": benefit.status,
-            "reason": benefit.reason,
-            "redemption_id": benefit.redemption_id,
-            "decided_at": benefit.decided_at,
-        }
-    )
