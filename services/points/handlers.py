@@ -44,6 +44,7 @@ from shared.events import (
     MemberTagged,
     MemberTierDowngraded,
     MemberTierPurchaseDeclined,
+    MemberTierRedefined,
     MemberTierUpgraded,
     MemberUngrouped,
     MemberUnmerged,
@@ -178,7 +179,9 @@ async def on_member_linked(
 async def on_member_created(session: AsyncSession, events: Sequence[Envelope[MemberCreated]]) -> None:
     """Remember the tier that everybody joins in."""
     changes = [
-        TierRow(member.member_id, member.tier, None, member.created_at, envelope.id)
+        TierRow(
+            member.member_id, member.tier, member.points_multiplier_percent, member.created_at, envelope.id
+        )
         for member, envelope in ((envelope.data, envelope) for envelope in events)
     ]
     await operations.record_tiers(session, changes)
@@ -203,6 +206,16 @@ async def on_tier_changed(
     ]
     if bought:
         await operations.confirm(session, bought)
+
+
+@handlers.on(MemberTierRedefined)
+async def on_tier_redefined(session: AsyncSession, events: Sequence[Envelope[MemberTierRedefined]]) -> None:
+    """Remember what a tier is called now, and what it makes of points."""
+    changes = [
+        TierRow(held.member_id, held.tier, held.points_multiplier_percent, held.redefined_at, envelope.id)
+        for held, envelope in ((envelope.data, envelope) for envelope in events)
+    ]
+    await operations.record_tiers(session, changes)
 
 
 @handlers.on(MemberTagged, MemberUntagged, MemberGrouped, MemberUngrouped)

@@ -46,6 +46,7 @@ class MemberCreated(Event, type="member.created", topic="members", key="member_i
     tier: Annotated[Code | None, says("The tier that everybody joins in; none if each has to be earned.")] = (
         None
     )
+    points_multiplier_percent: Multiplier = None
 
 
 class MemberTierUpgraded(Event, type="member.tier_upgraded", topic="members", key="member_id"):
@@ -125,6 +126,19 @@ class MemberTierRetained(Event, type="member.tier_retained", topic="members", ke
     tier: Annotated[Code, says("The tier that the member keeps.")]
     retained_at: Annotated[Instant, says("When that was decided.")]
     until: Until = None
+
+
+class MemberTierRedefined(Event, type="member.tier_redefined", topic="members", key="member_id"):
+    """A new tier table calls the tier that a member holds otherwise, or makes something else of points in it.
+
+    Stated by: members.
+    Heard by: points.
+    """
+
+    member_id: MemberId
+    tier: Annotated[Code, says("The tier that the member holds, as it is called from now on.")]
+    redefined_at: Annotated[Instant, says("When the member was judged by the new table.")]
+    points_multiplier_percent: Multiplier = None
 
 
 class MemberTierPurchaseDeclined(

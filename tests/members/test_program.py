@@ -370,6 +370,45 @@ async def test_the_preview_names_whom_the_table_moves_then(shop: Shop) -> None:
     assert moved == previewed
 
 
+async def test_what_a_new_table_makes_of_a_tier_that_is_kept_is_said_once(shop: Shop) -> None:
+    """Points multiply by what was said last, and open rewards to tiers by their names."""
+    await shop.take(order(1), order(2, "lee", 50_000), order(3, "ann", 20_000))
+
+    async def table(name: str, percent: int) -> list[tuple[str, Any, Any]]:
+        gold = Level("gold", 2, 50_000, {"points_multiplier_percent": percent})
+        async with shop.database.transaction() as session:
+            levels = [Level("bronze", 0, 0), Level(name, 1, 20_000), gold]
+            await operations.replace_tiers(session, levels, actor="kim")
+        while await run_job(shop, "rejudge_members"):
+            pass
+        said = await shop.said("member.tier_redefined", "member.tier_upgraded", "member.tier_downgraded")
+        return [
+            (key, event.get("tier"), event.get("points_multiplier_percent")) for _, key, event in said[2:]
+        ]
+
+    lee, ann = str(await shop.member_id("lee")), str(await shop.member_id("ann"))
+    assert await table("silver", 200) == [(lee, "gold", 200)]
+    assert (await table("argent", 200))[1:] == [(ann, "argent", None)]
+    assert len(await table("argent", 200)) == 2
+    assert (await shop.member("ann"))["tier"] == "argent"
+    # Who has missed a table learns of it from the next.
+    async with shop.database.transaction() as session:
+        for percent in (300, 300):
+            gold = Level("gold", 2, 50_000, {"points_multiplier_percent": percent})
+            levels = [Level("bronze", 0, 0), Level("argent", 1, 20_000), gold]
+            await operations.replace_tiers(session, levels, actor="kim")
+    await shop.take(order(4, "lee", 100))
+    assert (await table("argent", 300))[2:] == [(lee, "gold", 300)]
+
+
+async def test_everybody_joins_with_what_the_first_tier_makes_of_points(shop: Shop) -> None:
+    async with shop.database.transaction() as session:
+        levels = [Level("bronze", 0, 0, {"points_multiplier_percent": 110})]
+        await operations.replace_tiers(session, levels, actor="kim")
+    await shop.take(order(1))
+    assert [event["points_multiplier_percent"] for _, _, event in await shop.said("member.created")] == [110]
+
+
 async def test_a_loss_that_a_new_floor_prevents_is_off_and_not_due_again(shop: Shop) -> None:
     await program(shop, Policy(refund_grace_days=10))
     await shop.take(order(1, total_minor=50_000, placed_at=ago(5)))

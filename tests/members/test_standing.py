@@ -24,6 +24,7 @@ from services.members.domain import (
     buy,
     judge,
     lock,
+    progress_of,
     unlock,
 )
 
@@ -107,7 +108,8 @@ def test_moves_lead_from_tier_to_tier_and_time_never_runs_back(spends: list[tupl
 
 def test_a_renamed_tier_is_no_move() -> None:
     member = Member(UUID(int=1), tier="old", tier_rank=0, tier_version=0)
-    assert judge(member, LADDER, Facts(), now=at(date(2026, 3, 1)), at=at(date(2026, 3, 1)), reason="x") == []
+    moves = judge(member, LADDER, Facts(), now=at(date(2026, 3, 1)), at=at(date(2026, 3, 1)), reason="x")
+    assert [(move.kind, move.from_tier, move.to_tier) for move in moves] == [("redefined", "old", "bronze")]
     assert (member.tier, member.tier_version, member.has_new_profile) == ("bronze", 1, True)
 
 
@@ -275,6 +277,22 @@ def test_a_lock_beats_everything() -> None:
         reason="x",
     )
     assert case.tier == "silver"
+
+
+def test_a_locked_tier_has_no_period_but_the_lock_has_an_end() -> None:
+    """Nobody must be told that a tier they are held in ends with the period of the one before."""
+    case = Case()
+    case.on(date(2026, 1, 10), 150_000)
+    assert held(case, "bronze", date(2026, 1, 11), until=date(2026, 3, 1)) == ["downgraded bronze"]
+    assert case.moves[0].until == datetime(2027, 1, 10, tzinfo=UTC)
+    now = at(date(2026, 1, 12))
+    place = progress_of(case.member, case.ladder, spent(case.days), now)
+    assert (place.ends_at, place.prolonged_if, place.tier) == (None, None, case.ladder.named("bronze"))
+    fixed = Lock("silver", at(date(2026, 3, 1)), "kim", "again", now)
+    moves = lock(case.member, case.ladder, spent(case.days), now=now, lock=fixed)
+    assert [(move.to_tier, move.until) for move in moves] == [("silver", at(date(2026, 3, 1)))]
+    assert case.on(date(2026, 3, 1)) == ["upgraded top"]
+    assert case.moves[-1].until == datetime(2027, 3, 1, tzinfo=UTC)
 
 
 def test_a_lock_ends_on_its_date_and_the_tier_goes_to_what_is_earned() -> None:

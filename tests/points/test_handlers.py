@@ -15,6 +15,7 @@ from shared.events import (
     Event,
     MemberCreated,
     MemberTierDowngraded,
+    MemberTierRedefined,
     MemberTierUpgraded,
     OrderDelivered,
     OrderPaid,
@@ -209,12 +210,16 @@ async def test_the_tier_that_was_said_last_holds_in_whatever_order_it_is_heard(b
         for tier, days, percent in (("silver", 2, None), ("gold", 9, 150))
     )
     fallen = MemberTierDowngraded(member_id=other, from_tier="gold", changed_at=now() - DAY, reason="refund")
-    said = [envelope(event) for event in (*joined, silver, gold, fallen)]
+    # A new table calls it otherwise, and makes more of points in it.
+    renamed = MemberTierRedefined(
+        member_id=member, tier="oro", redefined_at=now(), points_multiplier_percent=200
+    )
+    said = [envelope(event) for event in (*joined, silver, gold, fallen, renamed)]
     for order in (said, said[::-1], [said[3], said[0]], [said[2], said[4], said[1]]):
         async with books.database.transaction() as session:
             await handlers.dispatch(session, order)
     rows = await books.rows("SELECT member_id, tier, points_multiplier_percent FROM member_tiers")
-    assert {tuple(row) for row in rows} == {(member, "gold", 150), (other, None, None)}
+    assert {tuple(row) for row in rows} == {(member, "oro", 200), (other, None, None)}
 
 
 def _fields(event: Event) -> dict[str, object]:
@@ -232,6 +237,7 @@ def test_what_is_heard() -> None:
         "member.created",
         "member.tier_upgraded",
         "member.tier_downgraded",
+        "member.tier_redefined",
         "member.birthday",
         "member.tagged",
         "member.untagged",

@@ -58,8 +58,10 @@ def progress_of(member: Member, ladder: Ladder, facts: Facts, now: datetime) -> 
     figures = facts.between(first)
     tier, following = ladder.named(member.tier), ladder.above(member.tier_rank)
     prolonged_if = None
-    if terms.ends_at is not None and tier is not None:
-        period = facts.between(window.first_day_of_period(ladder.day_of(terms.ends_at)))
+    # What a period was when the tier was locked is of no account: at the end of the lock a new one begins.
+    ends_at = terms.ends_at if terms.lock is None else None
+    if ends_at is not None and tier is not None:
+        period = facts.between(window.first_day_of_period(ladder.day_of(ends_at)))
         prolonged_if = missing_to(tier, period)
     return Progress(
         as_of=now,
@@ -69,7 +71,7 @@ def progress_of(member: Member, ladder: Ladder, facts: Facts, now: datetime) -> 
         next_tier=following,
         missing=None if following is None else missing_to(following, figures),
         missing_by=_counts_until(ladder, facts, first),
-        ends_at=terms.ends_at,
+        ends_at=ends_at,
         prolonged_if=prolonged_if,
         falls_at=terms.falls_at,
         falls_reason=terms.falls_reason,

@@ -5,7 +5,7 @@ one day like any other.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 ONE_DAY = timedelta(days=1)
+MULTIPLIER = "points_multiplier_percent"
 
 
 class Figures(NamedTuple):
@@ -164,6 +165,8 @@ class Policy:
     refund_grace_days: int | None = 0
     # The level below which nobody falls who once reached it.
     floor: str | None = None
+    # Since which version of the table each level is called as it is and makes of points what it does.
+    defined_in: Mapping[str, int] = field(default_factory=dict)
 
 
 class Ladder:
@@ -204,6 +207,23 @@ class Ladder:
     def above(self, rank: int) -> Level | None:
         """The next higher level that can be earned, None above the last."""
         return next((each for each in self.levels if each.rank > rank and any_threshold(each)), None)
+
+    def multiplier_percent(self, name: str | None) -> int | None:
+        """What a level makes of points earned; None if it leaves them as they are."""
+        level = self.named(name)
+        return None if level is None else level.benefits.get(MULTIPLIER)
+
+    def following(self, levels: Sequence[Level], policy: Policy | None = None) -> "Ladder":
+        """Return the next version of the table; the policy stays if there is no other."""
+        version = self.version + 1
+        defined_in = {
+            level.name: self.policy.defined_in.get(level.name, 0)
+            if (before := self.named(level.name)) is not None
+            and (before.benefits.get(MULTIPLIER) or 100) == (level.benefits.get(MULTIPLIER) or 100)
+            else version
+            for level in levels
+        }
+        return Ladder(version, levels, replace(policy or self.policy, defined_in=defined_in), self.zone)
 
     def is_free(self, level: Level) -> bool:
         """Say whether the level asks for nothing, so that nobody can lose it."""

@@ -137,6 +137,7 @@ class _Batch:
                     external_id=name,
                     created_at=now,
                     tier=member.tier,
+                    points_multiplier_percent=self.changes.ladder.multiplier_percent(member.tier),
                 )
             )
 

@@ -17,6 +17,7 @@ from shared.events import (
     MemberTierAtRisk,
     MemberTierDowngraded,
     MemberTierProlonged,
+    MemberTierRedefined,
     MemberTierRetained,
     MemberTierUpgraded,
 )
@@ -180,6 +181,14 @@ def tier_event(move: Move, ladder: Ladder) -> Event:
             reason=move.reason,
             announced_at=at,
         )
+    if move.kind == "redefined":
+        assert move.to_tier is not None
+        return MemberTierRedefined(
+            member_id=member_id,
+            tier=move.to_tier,
+            redefined_at=at,
+            points_multiplier_percent=ladder.multiplier_percent(move.to_tier),
+        )
     return MemberTierRetained(member_id=member_id, tier=move.from_tier, retained_at=at, until=move.until)
 
 
@@ -192,10 +201,5 @@ def _changed(move: Move, ladder: Ladder) -> dict[str, Any]:
         "reason": move.reason,
         "window_spend_minor": move.figures.spend_minor,
         "until": move.until,
-        "points_multiplier_percent": _multiplier(ladder, move.to_tier),
+        "points_multiplier_percent": ladder.multiplier_percent(move.to_tier),
     }
-
-
-def _multiplier(ladder: Ladder, tier: str | None) -> int | None:
-    level = ladder.named(tier)
-    return None if level is None else level.benefits.get("points_multiplier_percent")

@@ -63,7 +63,7 @@ async def replace_tiers(
     """
     await program.lock_tiers(session)
     rules = await program.rules(session, settings().program_time_zone)
-    ladder = _next_ladder(rules.ladder, levels, policy)
+    ladder = rules.ladder.following(levels, policy)
     change = TableChange(ladder)
     async for chunk, _ in _preview(session, ladder, rules.now, None):
         change.moves.update((each.from_tier, each.to_tier) for each in chunk)
@@ -81,7 +81,7 @@ async def preview_tiers(
     A page looks at a bounded number of members, so it may hold fewer than `limit` and not be the last.
     """
     rules = await program.rules(session, settings().program_time_zone)
-    ladder = _next_ladder(rules.ladder, levels, policy)
+    ladder = rules.ladder.following(levels, policy)
     found: list[WouldMove] = []
     scanned = 0
     async for chunk, last in _preview(session, ladder, rules.now, after):
@@ -92,10 +92,6 @@ async def preview_tiers(
         if scanned >= PREVIEW_SCAN:
             return found, last
     return found, None
-
-
-def _next_ladder(present: Ladder, levels: Sequence[Level], policy: Policy | None) -> Ladder:
-    return Ladder(present.version + 1, levels, policy or present.policy, present.zone)
 
 
 async def _preview(

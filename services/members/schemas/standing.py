@@ -51,7 +51,9 @@ class TierStandingOut(BaseModel):
     missing_by: datetime | None = Field(
         description="When the oldest of what counts now leaves the window, so that more is missing."
     )
-    ends_at: datetime | None = Field(description="When the tier's period ends; null if it has none.")
+    ends_at: datetime | None = Field(
+        description="When the tier's period ends; null if it has none, or as long as it is locked."
+    )
     prolonged_if: MissingOut | None = Field(
         description="What has to be earned until then to keep the tier; nothing is missing at 0."
     )
@@ -92,7 +94,7 @@ class TierChangeOut(BaseModel):
     """Something that befell a tier, or that somebody did to it."""
 
     kind: str = Field(
-        description="upgraded, downgraded, prolonged, at_risk, retained, locked or unlocked.",
+        description="upgraded, downgraded, prolonged, at_risk, retained, redefined, locked or unlocked.",
         examples=["upgraded"],
     )
     from_tier: str | None

@@ -13,7 +13,7 @@ __all__ = ["Judgement", "Move"]
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What befell a member's tier: upgraded, downgraded, prolonged, at_risk or retained."""
+    """What befell a member's tier: upgraded, downgraded, prolonged, at_risk, retained or redefined."""
 
     member_id: UUID
     kind: str
@@ -44,6 +44,20 @@ class Judgement:
         self.moves: list[Move] = []
 
     def run(self) -> list[Move]:
+        tier, version = self.member.tier, self.member.tier_version
+        self._judge()
+        self._redefine(tier, version)
+        return self.moves
+
+    def _redefine(self, tier: str | None, version: int) -> None:
+        """Say so if another table has changed what the tier is, and no move to a tier has said what it is."""
+        held = self.ladder.named(self.member.tier)
+        if held is None or any(move.kind in ("upgraded", "downgraded") for move in self.moves):
+            return
+        if held.name != tier or self.policy.defined_in.get(held.name, 0) > version:
+            self._say("redefined", tier, held.name, self.now, "tier_table", self.facts.total, None)
+
+    def _judge(self) -> None:
         member, ladder, terms = self.member, self.ladder, self.terms
         is_new_table = member.tier_version != ladder.version
         if is_new_table:
@@ -52,7 +66,7 @@ class Judgement:
         if terms.lock is not None:
             if terms.lock.holds(self.now):
                 self._obey(terms.lock)
-                return self.moves
+                return
             self._release(terms.lock)
         figures = self.facts.between(self._first_day(self.now))
         earned = ladder.earned(figures)
@@ -76,7 +90,6 @@ class Judgement:
         if terms.falls_reason == "period_end" and (terms.ends_at is None or terms.ends_at > self.now):
             # A new table has moved the end that was announced.
             terms.falls_at = terms.falls_reason = None
-        return self.moves
 
     def give(self, level: Level) -> None:
         """Put the member into a level that is not earned."""
@@ -93,7 +106,7 @@ class Judgement:
         level = self.ladder.named(held.tier)
         self.terms.falls_at = self.terms.falls_reason = None
         if level is not None:
-            self._put(level, held.locked_at, "lock", self.facts.total)
+            self._put(level, held.locked_at, "lock", self.facts.total, until=held.until)
 
     def _release(self, held: Lock) -> None:
         """Forget a lock that has ended; nothing but what is earned now holds the tier any longer."""
@@ -289,8 +302,19 @@ class Judgement:
         terms.falls_at = terms.falls_reason = None
         self._say("retained", tier, tier, self.at, self.reason, figures, terms.ends_at)
 
-    def _put(self, level: Level | None, at: datetime, reason: str, figures: Figures) -> None:
-        """Make a level the member's tier; say so if the rank is another one than before."""
+    def _put(
+        self,
+        level: Level | None,
+        at: datetime,
+        reason: str,
+        figures: Figures,
+        *,
+        until: datetime | None = None,
+    ) -> None:
+        """Make a level the member's tier; say so if the rank is another one than before.
+
+        `until` is when a lock ends, under which the tier has no period of its own.
+        """
         member = self.member
         before, rank_before = member.tier, member.tier_rank
         name, rank = (None, -1) if level is None else (level.name, level.rank)
@@ -303,7 +327,8 @@ class Judgement:
         changed_at = max(at, member.tier_changed_at or at)
         member.tier_changed_at = changed_at
         kind = "upgraded" if rank > rank_before else "downgraded"
-        self._say(kind, before, name, changed_at, reason, figures, self.terms.ends_at)
+        ends_at = until if self.terms.lock is not None else self.terms.ends_at
+        self._say(kind, before, name, changed_at, reason, figures, ends_at)
 
     def _say(
         self,
