@@ -19,6 +19,8 @@ SIDE_BY_SIDE_COLUMNS = 110
 MANY = 12
 # Persian and Hindi names are spelt with them, and emoji are put together.
 JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+# Why a tier falls, by the code that the service says.
+FALLS = {"period_end": "", "refund": " for a refund"}
 STATES = {"paid": "green", "placed": "yellow", "refunded": "magenta", "cancelled": "red"}
 
 
@@ -83,23 +85,41 @@ def _standing(member: dict[str, Any]) -> RenderableType:
     rows = _Facts()
     since = f" since {_day(standing['since'])}" if standing["since"] else ""
     rows.add("tier", Text.assemble((_clean(standing["tier"] or "none"), "bold cyan"), (since, "dim")))
+    # Nothing comes of what the erased could still reach, and nothing moves a locked tier.
+    is_gone = member["erased_at"] is not None
     if standing["is_locked"]:
         until = _day(standing["locked_until"]) if standing["locked_until"] else "somebody unlocks it"
-        rows.add("locked", _text(f"until {until}"))
-    if standing["ends_at"]:
-        rows.add("holds until", _text(_day(standing["ends_at"])))
-    if standing["falls_at"]:
-        why = f" ({_clean(standing['falls_reason'])})" if standing["falls_reason"] else ""
-        rows.add("at risk", Text(f"falls on {_day(standing['falls_at'])}{why}", style="bold red"))
-    rows.add("next", _missing(standing, currency))
-    rows.add("kept", _kept(standing["prolonged_if"], currency))
+        rows.add("locked", _text(f"until {until}, whatever is earned"))
+    elif not is_gone:
+        _add_terms(rows, standing, currency)
+        rows.add("next", _missing(standing, currency))
     stage_since = f" since {_day(member['stage_since'])}" if member["stage_since"] else ""
     rows.add("stage", Text.assemble((_clean(member["stage"]), "bold"), (stage_since, "dim")))
-    rows.add("coming", _coming(member["lifecycle"]))
+    if not is_gone:
+        rows.add("coming", _coming(member["lifecycle"]))
     rows.add("spent", _text(_money(member["spend_minor"], currency)))
     last = f", the last on {_day(member['last_order_at'])}" if member["last_order_at"] else ""
     rows.add("orders", _text(f"{member['orders_count']:,}{last}"))
     return rows.grid
+
+
+def _add_terms(rows: "_Facts", standing: dict[str, Any], currency: str) -> None:
+    """Until when the tier holds, what puts it at risk, and what would keep it."""
+    ends_at, falls_at = standing["ends_at"], standing["falls_at"]
+    is_in_grace = falls_at is not None and standing["falls_reason"] == "period_end"
+    if is_in_grace:
+        rows.add("held until", _text(f"{_day(ends_at)}, in grace since" if ends_at else None))
+    elif ends_at:
+        given = ", bought or kept by a rule" if standing.get("is_given") else ""
+        rows.add("holds until", _text(f"{_day(ends_at)}{given}"))
+    if falls_at:
+        reason = standing["falls_reason"]
+        why = FALLS.get(reason, f" ({_clean(reason)})" if reason else "")
+        rows.add("at risk", Text(f"falls on {_day(falls_at)}{why}", style="bold red"))
+    kept = _kept(standing["prolonged_if"], currency)
+    if kept is not None and is_in_grace:
+        kept.append(" before it falls")
+    rows.add("kept", kept)
 
 
 def _missing(standing: dict[str, Any], currency: str) -> Text:

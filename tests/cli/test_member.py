@@ -132,6 +132,56 @@ async def test_a_wrong_key_is_said(home: Path) -> None:
     assert "unauthenticated" in shown.stderr
 
 
+# What a page says of a tier, by what is special about it.
+TERMS = {
+    "ends_at": "2026-07-01T00:00:00Z",
+    "prolonged_if": {"spend_minor": 5_000, "orders": None, "points": None},
+}
+STANDINGS: dict[str, tuple[dict[str, Any], set[str], set[str]]] = {
+    "its period": (TERMS, {"holds until 2026-07-01", "kept with 50.00 USD more", "next silver"}, {"risk"}),
+    "grace": (
+        TERMS | {"falls_at": "2026-07-06T00:00:00Z", "falls_reason": "period_end"},
+        {
+            "held until 2026-07-01, in grace since",
+            "falls on 2026-07-06",
+            "kept with 50.00 USD more before it falls",
+        },
+        {"holds until", "period_end"},
+    ),
+    "a refund": (
+        TERMS | {"falls_at": "2026-06-06T00:00:00Z", "falls_reason": "refund"},
+        {"holds until 2026-07-01", "falls on 2026-06-06 for a refund"},
+        {"in grace"},
+    ),
+    "bought": (TERMS | {"is_given": True}, {"holds until 2026-07-01, bought or kept by a rule"}, set()),
+    "a lock": (
+        {"is_locked": True, "locked_until": "2026-12-24T05:00:00Z"},
+        {"locked until 2026-12-24, whatever is earned", "coming"},
+        {"holds until", "kept", "next"},
+    ),
+    "an endless lock": ({"is_locked": True}, {"until somebody unlocks it, whatever is earned"}, {"next"}),
+    "erasure": ({}, {"erased 2026-06-01", "tier bronze"}, {"next", "coming", "kept"}),
+}
+
+
+@pytest.mark.parametrize("special", STANDINGS)
+async def test_what_is_said_of_a_tier_fits_its_terms(home: Path, special: str) -> None:
+    changed, said, unsaid = STANDINGS[special]
+    member_id = await buys(home)
+    urls = {"members": url_of(home, "members"), "points": url_of(home, "points")}
+    found = await asyncio.to_thread(read, urls, DEVELOPMENT_KEY, member_id)
+    found.member["standing"] |= changed
+    found.member["lifecycle"] |= {"next_stage": "decline", "next_at": "2026-09-29T00:00:00Z"}
+    if special == "erasure":
+        found.member["erased_at"] = "2026-06-01T00:00:00Z"
+    screen = Console(width=100, file=StringIO(), force_terminal=False)
+    show_member(found, screen)
+    assert isinstance(screen.file, StringIO)
+    words = " ".join(screen.file.getvalue().split())
+    assert [each for each in said if each not in words] == []
+    assert [each for each in unsaid if each in words] == []
+
+
 @pytest.mark.parametrize("width", [80, 120, 200])
 async def test_everything_fits_the_screen(home: Path, width: int) -> None:
     member_id = await buys(home, customer={"display_name": "K" * 150})

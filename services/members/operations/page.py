@@ -51,6 +51,7 @@ def _standing(progress: Progress) -> dict[str, Any]:
         "ends_at": progress.ends_at,
         "falls_at": progress.falls_at,
         "falls_reason": progress.falls_reason,
+        "is_given": progress.is_given,
         "is_locked": lock is not None,
         "locked_until": lock.until if lock else None,
         "counted": progress.figures._asdict(),

@@ -47,6 +47,7 @@ MEMBER_PAGE: Final[dict[str, Any]] = {
         "ends_at": None,
         "falls_at": None,
         "falls_reason": None,
+        "is_given": False,
         "is_locked": False,
         "locked_until": None,
         "counted": {"spend_minor": 111500, "orders": 8, "points": 0},

@@ -94,9 +94,12 @@ class StandingOut(BaseModel):
 
     tier: str | None
     since: datetime | None
-    ends_at: datetime | None = Field(description="When the tier's period ends; null is never.")
+    ends_at: datetime | None = Field(
+        description="When the tier's period ends; null is never, or as long as it is locked."
+    )
     falls_at: datetime | None = Field(description="When the tier is lost unless enough is earned until then.")
     falls_reason: str | None
+    is_given: bool = Field(description="Bought, or kept by a rule: no refund takes it before its end.")
     is_locked: bool
     locked_until: datetime | None = Field(description="Null while it is locked is until somebody unlocks it.")
     counted: CountedOut
