@@ -10,12 +10,13 @@ import httpx
 import pytest
 
 from services.points.app import service
+from services.points.operations import Held, Redeemed
 from services.points.settings import PointsSettings
 from shared.auth import create_key
 from shared.database import Database
 from shared.testing import api_client
 from tests.fixtures.moment import now
-from tests.points.ledger import DAY, Books, earn_of, refund_of
+from tests.points.ledger import DAY, Books, coupon, earn_of, refund_of
 from tests.points.test_referrals import join, share
 
 COUPON = {"name": "5 off", "kind": "coupon", "cost_points": 100, "coupon": {"promotion_id": "5-off"}}
@@ -84,6 +85,19 @@ async def test_what_no_order_earned_names_none(client: httpx.AsyncClient, books:
     await books.refund(refund_of(order, 10_000))
     for entry in (await client.get(f"/v1/members/{sharer}/entries")).json()["items"]:
         assert (entry["order_id"], entry["refund_id"]) == (None, None)
+
+
+async def test_what_a_hold_spent_is_no_redemption(client: httpx.AsyncClient, books: Books) -> None:
+    member, reward = uuid4(), coupon(30)
+    await books.add(reward)
+    await books.earn(earn_of(member))
+    held = await books.hold(member, 20)
+    assert isinstance(held, Held)
+    await books.capture(held.hold_id)
+    (redeemed,) = await books.redeem((member, reward.id))
+    assert isinstance(redeemed, Redeemed)
+    entries = (await client.get(f"/v1/members/{member}/entries")).json()["items"]
+    assert [entry["redemption_id"] for entry in entries] == [str(redeemed.redemption_id), None, None]
 
 
 async def test_a_member_without_points_has_none(client: httpx.AsyncClient) -> None:

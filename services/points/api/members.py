@@ -88,7 +88,7 @@ async def show_entries(
                 # given for a friend, is about something else.
                 order_id=row.about_id if row.basis_minor is not None else None,
                 refund_id=row.reference or None if row.basis_minor is not None else None,
-                redemption_id=row.about_id if row.kind == "redeem" else None,
+                redemption_id=row.redemption_id,
                 rule_version=row.rule_version,
                 basis_minor=row.basis_minor,
                 currency=row.currency,

@@ -26,12 +26,16 @@ class EntryShown:
     reason: str
     occurred_at: datetime
     recorded_at: datetime
+    redemption_id: UUID | None
 
 
+# What a hold spent is entered as a redemption is, and is none.
 ENTRIES = text(
     """
     SELECT sequence, id, kind, contra, points, about_id, reference, rule_version, basis_minor, currency,
-           actor, reason, occurred_at, recorded_at
+           actor, reason, occurred_at, recorded_at,
+           CASE kind WHEN 'redeem' THEN (SELECT id FROM redemptions WHERE redemptions.id = about_id) END
+               AS redemption_id
     FROM entries
     WHERE member_id = :member_id AND sequence < :before
     ORDER BY sequence DESC LIMIT :limit
