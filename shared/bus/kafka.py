@@ -137,7 +137,10 @@ class KafkaBus:
         async with self._asking:
             admin = await self._connected_admin()
             await self.bounded(ensure_topics(admin, list(topics)))
-        self._counts.clear()
+        async with self._publishing:
+            self._counts.clear()
+            # It would not know partitions that were added until it asks for them again, minutes later.
+            self._forget_producer()
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         if not records:
