@@ -156,7 +156,10 @@ def _coming(lifecycle: dict[str, Any]) -> Text | None:
     """The stage that a member comes into without buying, and from when on."""
     if lifecycle["next_stage"] is None:
         return None
-    return Text(f"{_clean(lifecycle['next_stage'])} from {_day(lifecycle['next_at'])} on without an order")
+    stage = lifecycle["next_stage"]
+    # Only the way down is one that an order would spare.
+    unless = " without an order" if stage in ("decline", "lost") else ""
+    return Text(f"{_clean(stage)} from {_day(lifecycle['next_at'])} on{unless}")
 
 
 def _points_panel(found: Found) -> Panel:

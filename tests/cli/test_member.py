@@ -182,6 +182,22 @@ async def test_what_is_said_of_a_tier_fits_its_terms(home: Path, special: str) -
     assert [each for each in unsaid if each in words] == []
 
 
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [("stability", "stability from 2026-09-29 on"), ("lost", "lost from 2026-09-29 on without an order")],
+)
+async def test_a_stage_is_threatened_with_only_on_the_way_down(home: Path, stage: str, said: str) -> None:
+    member_id = await buys(home)
+    urls = {"members": url_of(home, "members"), "points": url_of(home, "points")}
+    found = await asyncio.to_thread(read, urls, DEVELOPMENT_KEY, member_id)
+    found.member["lifecycle"] |= {"next_stage": stage, "next_at": "2026-09-29T00:00:00Z"}
+    screen = Console(width=100, file=StringIO(), force_terminal=False)
+    show_member(found, screen)
+    assert isinstance(screen.file, StringIO)
+    (line,) = (line for line in screen.file.getvalue().splitlines() if "coming" in line)
+    assert line.strip("│ ").removeprefix("coming").strip() == said
+
+
 @pytest.mark.parametrize("width", [80, 120, 200])
 async def test_everything_fits_the_screen(home: Path, width: int) -> None:
     member_id = await buys(home, customer={"display_name": "K" * 150})
