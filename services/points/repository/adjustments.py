@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.points.repository.aliases import PERSONS
 from shared.writing import Append, append, columns
 
 
@@ -96,18 +97,14 @@ DECIDE = text(
 # What each actor has moved for each person without being asked, in absolute points, under whichever of the
 # ids that are merged into one account.
 MOVED = text(
-    """
+    f"""
     SELECT actor, person.account_id, CAST(sum(abs(points)) AS bigint)
-    FROM (
-        SELECT id AS account_id, id AS member_id FROM unnest(CAST(:account_ids AS uuid[])) AS account(id)
-        UNION ALL
-        SELECT merged_into, member_id FROM accounts WHERE merged_into = ANY(CAST(:account_ids AS uuid[]))
-    ) AS person
+    FROM {PERSONS}
     JOIN adjustments USING (member_id)
     WHERE actor = ANY(CAST(:actors AS text[]))
           AND status = 'posted' AND requested_at > CAST(:since AS timestamptz)
     GROUP BY actor, person.account_id
-    """
+    """  # noqa: S608 - a constant
 )
 
 LAPSE = text(

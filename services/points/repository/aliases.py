@@ -48,6 +48,16 @@ class OpenPin(NamedTuple):
     owner_id: UUID
 
 
+# Accounts, `account_ids`, each with all ids of its person: what is kept under the id that it came under
+# counts as one's, and apart again after the merge was undone.
+PERSONS = """
+    (
+        SELECT id AS account_id, id AS member_id FROM unnest(CAST(:account_ids AS uuid[])) AS account(id)
+        UNION ALL
+        SELECT merged_into, member_id FROM accounts WHERE merged_into = ANY(CAST(:account_ids AS uuid[]))
+    ) AS person
+"""
+
 # Merges are few, and one at a time is what keeps two that meet from each seeing half of the other.
 LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('points-merge', 0))")
 

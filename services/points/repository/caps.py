@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain.caps import Window
 from services.points.domain.rule_sets import PROGRAM
+from services.points.repository.aliases import PERSONS
 from shared.writing import columns
 
 
@@ -60,18 +61,15 @@ ADD_USAGE = text(
 
 # What was earned before a merge is entered under the id that it came under.
 WITH_ORDERS = text(
-    """
-    SELECT DISTINCT person.id
-    FROM (
-        SELECT id, id AS member_id FROM unnest(CAST(:member_ids AS uuid[])) AS member(id)
-        UNION ALL
-        SELECT merged_into, member_id FROM accounts WHERE merged_into = ANY(CAST(:member_ids AS uuid[]))
-    ) AS person
+    f"""
+    SELECT DISTINCT person.account_id
+    FROM {PERSONS}
     WHERE (SELECT true FROM entries
            WHERE entries.member_id = person.member_id AND entries.kind = 'earn' AND entries.reference = ''
            LIMIT 1)
-    """
+    """  # noqa: S608 - a constant
 )
+
 # A later birthday replaces an earlier one, whatever was heard last.
 SAVE_BIRTHDAYS = text(
     """
@@ -119,7 +117,7 @@ async def add_usage(session: AsyncSession, added: Mapping[Window, int]) -> None:
 
 async def with_orders(session: AsyncSession, member_ids: Iterable[UUID]) -> set[UUID]:
     """Return those of the accounts that an order has earned for."""
-    return set((await session.scalars(WITH_ORDERS, {"member_ids": list(member_ids)})).all())
+    return set((await session.scalars(WITH_ORDERS, {"account_ids": list(member_ids)})).all())
 
 
 async def save_birthdays(session: AsyncSession, rows: Iterable[BirthdayRow]) -> None:

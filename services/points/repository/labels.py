@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.points.domain.rule_sets import Label
+from services.points.repository.aliases import PERSONS
 from shared.writing import columns
 
 
@@ -34,19 +35,15 @@ SAVE = text(
 
 # Tags and groups stay with the id that they came under; a person has those of all their ids.
 HELD = text(
-    """
-    SELECT DISTINCT person.id, member_labels.kind, member_labels.label
-    FROM (
-        SELECT id, id AS member_id FROM unnest(CAST(:member_ids AS uuid[])) AS member(id)
-        UNION ALL
-        SELECT merged_into, member_id FROM accounts WHERE merged_into = ANY(CAST(:member_ids AS uuid[]))
-    ) AS person
+    f"""
+    SELECT DISTINCT person.account_id, member_labels.kind, member_labels.label
+    FROM {PERSONS}
     JOIN member_labels USING (member_id)
     JOIN unnest(CAST(:kinds AS text[]), CAST(:labels AS text[])) AS asked(kind, label)
         ON member_labels.kind = asked.kind AND member_labels.label = asked.label
     WHERE member_labels.held
     ORDER BY 1, 2, 3
-    """
+    """  # noqa: S608 - a constant
 )
 
 
@@ -64,7 +61,7 @@ async def labels_of(
     found: dict[UUID, dict[str, list[str]]] = defaultdict(lambda: {"tag": [], "group": []})
     if asked:
         kinds, labels = zip(*asked, strict=True)
-        parameters = {"member_ids": list(member_ids), "kinds": kinds, "labels": labels}
+        parameters = {"account_ids": list(member_ids), "kinds": kinds, "labels": labels}
         for member_id, kind, label in await session.execute(HELD, parameters):
             found[member_id][kind].append(label)
     return found
